@@ -1,0 +1,3 @@
+"""Sounds become pictures."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,63 @@
+"""Registers the commands; the one place where errors become sentences."""
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from s2s_cli import __version__, console
+from s2s_cli.commands import generate, info, models, redo, train
+from s2s_cli.errors import S2SError
+
+app = typer.Typer(
+    name="s2s",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Try: s2s generate rain.wav --show",
+)
+app.command()(generate.generate)
+app.command()(info.info)
+app.command()(redo.redo)
+app.command()(train.train)
+app.add_typer(models.app, name="models")
+
+
+def print_version(wanted: bool) -> None:
+    """``s2s --version``."""
+    if wanted:
+        console.answer(f"s2s {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def s2s(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """Sounds become pictures.
+
+    Standard output carries only the paths written, so that commands fit into shell scripts. Exit
+    codes: 0 all done, 1 something you can mend, 2 wrong usage, 130 interrupted.
+    """
+
+
+def end(signal_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends the program as Ctrl-C does, tidying up on the way."""
+    sys.exit(128 + signal_number)
+
+
+def main() -> None:
+    """The command ``s2s``."""
+    signal.signal(signal.SIGTERM, end)
+    try:
+        app()
+    except S2SError as error:
+        console.error(str(error))
+        sys.exit(1)

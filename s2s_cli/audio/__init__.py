@@ -1,0 +1,1 @@
+"""Sound files and what is computed from them; knows no network."""

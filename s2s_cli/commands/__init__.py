@@ -1,0 +1,1 @@
+"""One module per verb: parse, one call, say where the result is."""

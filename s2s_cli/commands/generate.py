@@ -1,0 +1,77 @@
+"""``s2s generate``: sounds become pictures."""
+
+from functools import partial
+from pathlib import PurePath
+
+import typer
+
+from s2s_cli import console, options
+
+
+def generate(
+    sounds: options.Sounds,
+    out: options.Out = None,
+    count: options.Count = 1,
+    seed: options.Seed = 0,
+    model: options.Model = options.DEFAULT_MODEL,
+    device: options.DeviceOption = options.Device.AUTO,
+    start: options.Start = 0.0,
+    truncation: options.Truncation = 1.0,
+    size: options.Size = None,
+    sheet: options.Sheet = False,
+    show: options.Show = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    force: options.Force = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Turn sounds into pictures.
+
+    Prints the path of each picture. A picture that is there already, made in the same way, is
+    kept, so that a batch goes on where it was stopped.
+    """
+    console.be_quiet(quiet)
+    # torch loads here, so that --help stays instant.
+    from s2s_cli.audio.sound import Sound
+    from s2s_cli.delivery import Delivery, named_sounds
+    from s2s_cli.picture.gallery import place
+    from s2s_cli.picture.provenance import Source
+    from s2s_cli.studio import Look, Studio
+
+    delivery = Delivery(json=json, show=show, force=force, dry_run=dry_run)
+    jobs = named_sounds(sounds, delivery)
+    wall = place(out)
+    if wall.file is not None and len(jobs) * count > 1:
+        raise typer.BadParameter(
+            f"'{out}' is one file, but {len(jobs) * count} pictures are wanted: name a folder.",
+            param_hint="--out",
+        )
+    studio = Studio.open(model, device)
+    look = Look(start_s=start, truncation=truncation, size_px=size)
+    heard: list[tuple[Source, Sound]] = []  # only for the sheet, which needs them all at once
+    with console.progress("painting", len(jobs) * count, "pictures") as bar:
+        for path, name in jobs:
+            with delivery.attempt():
+                sound = studio.read(path, start)
+                for remark in sound.remarks:
+                    console.note(remark)
+                source = Source("sound", str(path), sound.sha256)
+                for number in range(seed, seed + count):
+                    delivery.picture(
+                        wall.named(name, f"-seed{number}" if count > 1 else ""),
+                        studio.provenance("generate", (source,), number, look),
+                        partial(studio.generate, sound, number, look),
+                    )
+                    bar.advance()
+                if sheet:
+                    heard.append((source, sound))
+    if heard:
+        with delivery.attempt():
+            delivery.picture(
+                wall.named(PurePath("sheet"), "" if wall.file is None else "-sheet"),
+                studio.provenance(
+                    "generate", tuple(s for s, _ in heard), seed, look, sheet_of=count
+                ),
+                partial(studio.sheet, [s for _, s in heard], seed, count, look),
+            )
+    delivery.close()

@@ -1,0 +1,97 @@
+"""The only module that prints. Answers go to standard output, everything else to standard error."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+
+_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+_settings = {"quiet": False}
+
+
+def be_quiet(quiet: bool) -> None:
+    """With ``--quiet`` notes, progress and previews are left out; errors never are."""
+    _settings["quiet"] = quiet
+
+
+def answer(text: str | os.PathLike[str]) -> None:
+    """One line for the next program in the pipe."""
+    # A file name need not be valid UTF-8: it goes out as the bytes it came in as.
+    sys.stdout.buffer.write(os.fsencode(text) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def answer_json(table: Mapping[str, Any]) -> None:
+    """One JSON object on one line."""
+    answer(json.dumps(table, default=os.fspath))
+
+
+def note(text: str) -> None:
+    """Something worth knowing while it works."""
+    if not _settings["quiet"]:
+        _stderr.print(printable(text), markup=False)
+
+
+def error(text: str) -> None:
+    """What went wrong, in one sentence."""
+    _stderr.print("[bold red]error:[/]", end=" ")
+    _stderr.print(printable(text), markup=False)
+
+
+def printable(text: object) -> str:
+    """Text that any terminal takes: bytes that are not UTF-8 show as replacement characters."""
+    return str(text).encode("utf-8", "replace").decode()
+
+
+class Progress:
+    """A progress bar that is going on."""
+
+    def __init__(self, bar: Any, task: Any) -> None:
+        self._bar, self._task = bar, task
+
+    def advance(self, amount: float = 1, **fields: float) -> None:
+        """``amount`` more is done; ``fields`` are shown beside the bar."""
+        measured = "  ".join(f"{name} {value:.4g}" for name, value in fields.items())
+        self._bar.update(self._task, advance=amount, measured=measured)
+
+
+@contextmanager
+def progress(title: str, total: float | None, unit: str = "", done: int = 0) -> Iterator[Progress]:
+    """A bar with the time left, on a terminal only; it vanishes when the work is done.
+
+    Args:
+        title: what is going on.
+        total: when it is complete, in ``unit``; None if nobody knows.
+        unit: what is counted; "bytes" are shown in megabytes and with their speed.
+        done: how much was done before.
+    """
+    from rich import progress as bars
+
+    counted: list[bars.ProgressColumn] = (
+        [bars.DownloadColumn(), bars.TransferSpeedColumn()]
+        if unit == "bytes"
+        else [bars.MofNCompleteColumn(), bars.TextColumn(unit)]
+    )
+    with bars.Progress(
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        *counted,
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("[dim]{task.fields[measured]}"),
+        console=_stderr,
+        transient=True,
+        disable=_settings["quiet"] or not _stderr.is_terminal,
+    ) as bar:
+        yield Progress(bar, bar.add_task(title, total=total, completed=done, measured=""))
+
+
+def preview(picture: Any) -> None:
+    """A small view of an (H, W, 3) uint8 picture in the terminal."""
+    if not _settings["quiet"]:
+        from s2s_cli.preview import show
+
+        show(picture, _stderr)

@@ -1,0 +1,1 @@
+"""Neural networks: each a frozen config and a forward; knows no file."""

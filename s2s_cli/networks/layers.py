@@ -1,0 +1,108 @@
+"""Blocks that more than one network is made of."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Precision = Literal["float32", "bfloat16"]  # in which a generator computes
+
+
+@dataclass(frozen=True)
+class ResNetConfig:
+    """A residual trunk (arXiv:1512.03385). The defaults are ResNet-18."""
+
+    block: Literal["basic", "bottleneck"] = "basic"
+    depths: tuple[int, ...] = (2, 2, 2, 2)  # blocks in each stage
+    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each stage, before any expansion
+    in_channels: int = 3
+
+    @property
+    def features(self) -> int:
+        """Length of the pooled feature."""
+        return self.widths[-1] * EXPANSION[self.block]
+
+
+EXPANSION = {"basic": 1, "bottleneck": 4}  # a bottleneck block widens its output four times
+
+RESNET50 = ResNetConfig(block="bottleneck", depths=(3, 4, 6, 3))
+
+
+def shortcut(channels: int, out_channels: int, stride: int) -> nn.Module | None:
+    """The 1x1 path around a block whose shape changes; None where the identity will do."""
+    if stride == 1 and channels == out_channels:
+        return None
+    return nn.Sequential(
+        nn.Conv2d(channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+    )
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around which the input may pass."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = shortcut(channels, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, channels, h, w). Returns (batch, width, h / stride, w / stride)."""
+        around = x if self.downsample is None else self.downsample(x)
+        x = self.bn1(self.conv1(x)).relu()
+        return torch.relu(self.bn2(self.conv2(x)) + around)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions; the stride sits in the 3x3, as in torchvision and SwAV."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        wide = width * EXPANSION["bottleneck"]
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, wide, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(wide)
+        self.downsample = shortcut(channels, wide, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, channels, h, w). Returns (batch, 4 * width, h / stride, w / stride)."""
+        around = x if self.downsample is None else self.downsample(x)
+        x = self.bn1(self.conv1(x)).relu()
+        x = self.bn2(self.conv2(x)).relu()
+        return torch.relu(self.bn3(self.conv3(x)) + around)
+
+
+class ResNet(nn.Module):
+    """A ResNet without its classifier; parameter names are torchvision's."""
+
+    def __init__(self, config: ResNetConfig) -> None:
+        super().__init__()
+        stem = config.widths[0]
+        self.conv1 = nn.Conv2d(config.in_channels, stem, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        block = BasicBlock if config.block == "basic" else Bottleneck
+        channels = stem
+        for number, (depth, width) in enumerate(
+            zip(config.depths, config.widths, strict=True), start=1
+        ):
+            stage = nn.Sequential()
+            for index in range(depth):
+                stride = 2 if number > 1 and index == 0 else 1
+                stage.append(block(channels, width, stride))
+                channels = width * EXPANSION[config.block]
+            self.add_module(f"layer{number}", stage)
+        self.stages = len(config.depths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, in_channels, h, w). Returns the pooled feature (batch, features), all >= 0."""
+        x = self.maxpool(self.bn1(self.conv1(x)).relu())
+        for number in range(1, self.stages + 1):
+            x = self.get_submodule(f"layer{number}")(x)
+        return x.mean(dim=(2, 3))

@@ -1,0 +1,1 @@
+"""Picture files, contact sheets, and how a picture was made."""

@@ -1,0 +1,133 @@
+"""Pictures as arrays, and the files that hold them."""
+
+import errno
+import os
+import secrets
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from s2s_cli.errors import OutputError
+from s2s_cli.picture.provenance import Provenance, embedding
+
+Picture = npt.NDArray[np.uint8]  # (H, W, 3), red, green, blue in 0..255 (sRGB)
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+# PNG and WebP keep every pixel, and WebP does so in fewer bytes. JPEG is for those who want a small
+# file: 4:4:4 (subsampling 0), because a small picture cannot spare half of its colour resolution.
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
+
+
+def to_uint8(pictures: npt.ArrayLike) -> Picture:
+    """The colours of painted pictures in 256 steps, each rounded to the nearest.
+
+    Args:
+        pictures: shape (..., 3, H, W), values in [-1, 1]; those outside are clipped. A tensor
+            comes as ``tensor.float().cpu().numpy()``.
+
+    Returns:
+        Shape (..., H, W, 3): -1 becomes 0 and 1 becomes 255.
+
+    Raises:
+        ValueError: the shape is another, or a value is not a number.
+    """
+    values = np.asarray(pictures, dtype=np.float32)
+    if values.ndim < 3 or values.shape[-3] != 3:
+        raise ValueError(f"expected (..., 3, H, W), got {values.shape}")
+    if np.isnan(values).any():
+        raise ValueError("the picture holds values that are not numbers")
+    steps = np.rint((values.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(steps, -3, -1))
+
+
+def resize(picture: Picture, side_px: int) -> Picture:
+    """The same picture with its longer side ``side_px`` long, by a Lanczos filter.
+
+    Lanczos keeps edges crisp on the way up and does not alias on the way down.
+    """
+    height, width = picture.shape[:2]
+    scale = side_px / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's name asks for, one of the values of ``FORMATS``.
+
+    Raises:
+        OutputError: the name ends in nothing we can write.
+    """
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise OutputError(
+            f"'{path}' does not say which kind of picture to write: "
+            f"let the name end in {', '.join(FORMATS)}."
+        ) from None
+
+
+def encode(picture: Picture, format: str, provenance: Provenance) -> bytes:
+    """The bytes of a picture file that knows how it was made: same input, same bytes.
+
+    Args:
+        picture: shape (H, W, 3).
+        format: one of the values of ``FORMATS``.
+        provenance: how the picture was made; it travels inside the file.
+
+    Raises:
+        OutputError: the format has no room for the provenance.
+    """
+    file = BytesIO()
+    Image.fromarray(picture).save(
+        file, format, **SAVE_OPTIONS[format], **embedding(provenance, format)
+    )
+    return file.getvalue()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file or none: a reader, a crash or Ctrl-C never meets half of it.
+
+    Missing folders are made on the way. A file that was there before is replaced.
+
+    Raises:
+        OutputError: it cannot be written; what was there before is still there, and nothing else.
+    """
+    try:
+        if path.exists() and not path.is_file():  # replace() would put a picture over /dev/null
+            raise IsADirectoryError
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, since a file moves in one step only within one disk. Opened plainly,
+        # not by tempfile, since that would hide the finished picture from other users.
+        draft = path.with_name(f".s2s-{secrets.token_hex(8)}.tmp")
+        try:
+            with draft.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot write '{path}': {_reason(error)}.") from None
+
+
+def _reason(error: OSError) -> str:
+    """Why a file could not be written and what to do about it, to end a sentence."""
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return "you may not write there, so choose another place with --out"
+    if isinstance(error, IsADirectoryError):
+        return "a directory or a device has that name, so choose another with --out"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "part of that path is a file, not a directory, so choose another with --out"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full, so free some space and run the command again"
+    return f"{error.strerror or error}, so choose another place with --out"

@@ -1,0 +1,105 @@
+"""Random changes to training pictures and sounds; every draw comes from the generator passed in.
+
+Draws are made on the CPU, so that a recipe means the same on every device.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GREY = (0.299, 0.587, 0.114)  # how bright red, green and blue look (ITU-R BT.601)
+
+
+def uniform(count: int, low: float, high: float, chance: torch.Generator) -> Tensor:
+    """(count,) numbers between ``low`` and ``high``."""
+    return low + (high - low) * torch.rand(count, generator=chance)
+
+
+def as_pictures(photos: Tensor) -> Tensor:
+    """uint8 photos as pictures in [-1, 1]."""
+    return photos.float() / 127.5 - 1
+
+
+def random_crops(photos: Tensor, side_px: int, chance: torch.Generator) -> Tensor:
+    """A random square of each photo at its own scale, every second one mirrored.
+
+    photos: (batch, 3, h, w) uint8. Returns (batch, 3, side_px, side_px) in [-1, 1].
+    """
+    count, _, high, wide = photos.shape
+    tops = torch.randint(high - side_px + 1, (count,), generator=chance).tolist()
+    lefts = torch.randint(wide - side_px + 1, (count,), generator=chance).tolist()
+    mirrored = (torch.rand(count, generator=chance) < 0.5).tolist()
+    crops = []
+    for photo, top, left, mirror in zip(photos, tops, lefts, mirrored, strict=True):
+        crop = photo[:, top : top + side_px, left : left + side_px]
+        crops.append(crop.flip(2) if mirror else crop)
+    return as_pictures(torch.stack(crops))
+
+
+def random_views(
+    photos: Tensor, side_px: int, smallest_crop: float, chance: torch.Generator
+) -> Tensor:
+    """Crop, mirror, and change colours, as label-free learning wants it (arXiv:2002.05709).
+
+    photos: (batch, 3, h, w) uint8. Returns (batch, 3, side_px, side_px) in [-1, 1].
+    """
+    count, device = len(photos), photos.device
+    area = uniform(count, smallest_crop, 1, chance)
+    stretch = uniform(count, -0.288, 0.288, chance).exp()  # sides 3:4 to 4:3
+    wide, high = (area.sqrt() * stretch).clamp(max=1), (area.sqrt() / stretch).clamp(max=1)
+    mirror = torch.where(torch.rand(count, generator=chance) < 0.5, -1.0, 1.0)
+    corners = torch.zeros(count, 2, 3)
+    corners[:, 0, 0] = wide * mirror
+    corners[:, 1, 1] = high
+    corners[:, 0, 2] = uniform(count, -1, 1, chance) * (1 - wide)
+    corners[:, 1, 2] = uniform(count, -1, 1, chance) * (1 - high)
+    grid = F.affine_grid(corners.to(device), [count, 3, side_px, side_px], align_corners=False)
+    views = F.grid_sample(as_pictures(photos), grid, padding_mode="reflection", align_corners=False)
+    return random_colours(views, chance)
+
+
+def random_colours(pictures: Tensor, chance: torch.Generator) -> Tensor:
+    """Brightness, contrast and saturation change by up to 40 %; one in ten loses its colour."""
+    count, device = len(pictures), pictures.device
+
+    def factors() -> Tensor:
+        return uniform(count, 0.6, 1.4, chance).to(device)[:, None, None, None]
+
+    grey_only = (torch.rand(count, generator=chance) < 0.1).to(device)[:, None, None, None]
+    pictures = (pictures + 1) * factors() - 1
+    mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
+    pictures = mean + (pictures - mean) * factors()
+    weights = pictures.new_tensor(GREY)[:, None, None]
+    grey = (pictures * weights).sum(dim=1, keepdim=True)
+    saturation = torch.where(grey_only, 0.0, factors())
+    return (grey + (pictures - grey) * saturation).clamp(-1, 1)
+
+
+def random_window(wave: Tensor, samples: int, chance: torch.Generator) -> Tensor:
+    """A part of an int16 wave, (samples,) in [-1, 1]; a short one is repeated from anywhere."""
+    wave = wave.float() / 32_768
+    if len(wave) > samples:
+        start = int(torch.randint(len(wave) - samples + 1, (), generator=chance))
+        return wave[start : start + samples]
+    start = int(torch.randint(len(wave), (), generator=chance))
+    return wave.roll(-start).repeat(-(-samples // len(wave)))[:samples]
+
+
+def random_masks(
+    spectrograms: Tensor, masks: int, widest: float, chance: torch.Generator
+) -> Tensor:
+    """Hide bands of frequency and of time behind each clip's mean (SpecAugment).
+
+    spectrograms: (batch, frequencies, frames). Returns the same shape.
+    """
+    count, frequencies, frames = spectrograms.shape
+    hidden = torch.zeros(spectrograms.shape, dtype=torch.bool)
+    for _ in range(masks):
+        for axis, length in ((1, frequencies), (2, frames)):
+            width = uniform(count, 0, widest * length, chance)
+            start = torch.rand(count, generator=chance) * (length - width)
+            place = torch.arange(length)[None]
+            band = (place >= start[:, None]) & (place < (start + width)[:, None])
+            hidden |= band[:, :, None] if axis == 1 else band[:, None, :]
+    mean = spectrograms.mean(dim=(1, 2), keepdim=True)
+    return torch.where(hidden.to(spectrograms.device), mean, spectrograms)

@@ -1,0 +1,153 @@
+"""A whole recipe: its stages in their order, each resumed where it was left."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from s2s_cli import registry
+from s2s_cli.data.shards import find_shards, load_photos, load_sounds
+from s2s_cli.networks.flow import Autoencoder, Flow
+from s2s_cli.networks.image_encoder import ImageEncoder
+from s2s_cli.training.loop import Stage, Watch, train
+from s2s_cli.training.recipe import Recipe
+from s2s_cli.training.steps import (
+    LearnAudioEncoder,
+    LearnAutoencoder,
+    LearnGenerator,
+    LearnImageEncoder,
+)
+
+STAGES = ("image-encoder", "autoencoder", "generator", "audio-encoder")
+MODEL_FILES = ("image_encoder", "audio_encoder", "generator")
+
+Network = TypeVar("Network", bound=nn.Module)
+AnyStage = TypeVar("AnyStage", bound=Stage)
+
+
+class OutOfTimeError(Exception):
+    """The time budget ended; the run can be taken up again."""
+
+
+class Curriculum:
+    """The stages of one recipe over one folder of data, kept in one run folder.
+
+    A stage that is done leaves ``NETWORK.safetensors`` in the run folder and is not learned again;
+    one that was interrupted goes on from its checkpoint. The finished model is ``RUN/model``.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Path,
+        run: Path,
+        *,
+        device: torch.device,
+        watch: Watch,
+        budget_s: float = float("inf"),
+    ) -> None:
+        self.recipe, self.run, self.device, self.watch = recipe, run, device, watch
+        self.deadline = time.monotonic() + budget_s
+        self.photos = load_photos(find_shards(data, recipe.data.photos), recipe.data.photo_px)
+        self.photos = self.photos.to(device)
+        self.sound_shards = find_shards(data, recipe.data.sounds)
+        run.mkdir(parents=True, exist_ok=True)
+
+    def learn(self) -> Path:
+        """Everything that is not learned yet. Returns the finished model's folder.
+
+        Raises:
+            OutOfTimeError: the budget ended first.
+        """
+        self.image_encoder()
+        self.autoencoder()
+        self.generator()
+        self.audio_encoder()
+        model = self.run / "model"
+        model.mkdir(exist_ok=True)
+        for name in MODEL_FILES:
+            network = registry.load_network(self.run / f"{name}.safetensors")
+            registry.save_network(model / f"{name}.safetensors", network, dtype="float16")
+        registry.write_sums(model)
+        return model
+
+    def image_encoder(self) -> ImageEncoder:
+        """Stage 1: pictures alone, without labels."""
+
+        def learn() -> ImageEncoder:
+            stage = self.begin(
+                lambda: LearnImageEncoder(self.recipe.image_encoder, self.photos.pictures)
+            )
+            return stage.finish(self.train(stage))
+
+        return self.learned(ImageEncoder, "image_encoder", learn)
+
+    def autoencoder(self) -> Autoencoder:
+        """Stage 2: pictures alone."""
+
+        def learn() -> Autoencoder:
+            stage = self.begin(
+                lambda: LearnAutoencoder(self.recipe.autoencoder, self.photos.pictures)
+            )
+            network = self.train(stage)
+            assert isinstance(network, Autoencoder)
+            return network
+
+        return self.learned(Autoencoder, "autoencoder", learn)
+
+    def generator(self) -> Flow:
+        """Stage 3: pictures and the frozen image encoder's features."""
+
+        def learn() -> Flow:
+            encoder, autoencoder = self.image_encoder(), self.autoencoder()
+            stage = self.begin(
+                lambda: LearnGenerator(self.recipe.generator, self.photos, encoder, autoencoder)
+            )
+            return stage.finish(self.train(stage))
+
+        return self.learned(Flow, "generator", learn)
+
+    def audio_encoder(self) -> nn.Module:
+        """Stage 4: sounds, and the frozen image encoder's features."""
+
+        def learn() -> nn.Module:
+            encoder = self.image_encoder()
+            sounds = load_sounds(self.sound_shards, self.recipe.audio_encoder.network.sample_rate)
+            stage = self.begin(
+                lambda: LearnAudioEncoder(self.recipe.audio_encoder, self.photos, sounds, encoder)
+            )
+            return self.train(stage)
+
+        return self.learned(nn.Module, "audio_encoder", learn)
+
+    def begin(self, make: Callable[[], AnyStage]) -> AnyStage:
+        """A stage whose first weights follow from the recipe's seed, and touch no other chance."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            return make()
+
+    def train(self, stage: Stage) -> nn.Module:
+        """The stage's network, learned."""
+        network = train(
+            stage,
+            self.run,
+            seed=self.recipe.seed,
+            device=self.device,
+            watch=self.watch,
+            deadline=self.deadline,
+        )
+        if network is None:
+            raise OutOfTimeError
+        return network
+
+    def learned(self, kind: type[Network], name: str, learn: Callable[[], Network]) -> Network:
+        """The network from its file, or else learned now and kept there."""
+        path = self.run / f"{name}.safetensors"
+        if not path.exists():
+            registry.save_network(path, learn())
+        network = registry.load_network(path).to(self.device)
+        assert isinstance(network, kind)
+        return network

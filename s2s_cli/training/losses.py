@@ -1,0 +1,83 @@
+"""Losses: pure functions of tensors, each with its source."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def info_nce(audio: Tensor, visual: Tensor, temperature: float = 1.0) -> Tensor:
+    """Sound2Scene Eq. 1 and 2: InfoNCE on the L2 distance of unit-norm features, both ways.
+
+    Args:
+        audio, visual: (batch, dim); row j of one belongs to row j of the other.
+        temperature: the paper has none, which is 1.
+    """
+    distance = torch.cdist(F.normalize(audio), F.normalize(visual)) / temperature
+    return matched(-distance)
+
+
+def cosine_nce(audio: Tensor, visual: Tensor, temperature: float = 1.0) -> Tensor:
+    """The ablation L_nce of Table 2: the same with the cosine in place of the distance."""
+    return matched(F.normalize(audio) @ F.normalize(visual).T / temperature)
+
+
+def matched(scores: Tensor) -> Tensor:
+    """Cross-entropy of a square score matrix whose diagonal is right, by rows and by columns."""
+    target = torch.arange(len(scores), device=scores.device)
+    return (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+
+
+def feature_l2(audio: Tensor, visual: Tensor) -> Tensor:
+    """The ablation L_2 of Table 2, in the authors' code the mean squared error of raw features."""
+    return F.mse_loss(audio, visual)
+
+
+def vicreg(first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    """Invariance, variance and covariance of two views' embeddings (arXiv:2105.04906, Eq. 1-5).
+
+    Args:
+        first, second: (batch, dim), embeddings of two views of the same pictures.
+
+    Returns:
+        ``invariance``, ``variance``, ``covariance``, unweighted; the paper weighs them 25, 25, 1.
+    """
+    return {
+        "invariance": F.mse_loss(first, second),
+        "variance": (spread_hinge(first) + spread_hinge(second)) / 2,
+        "covariance": off_diagonal(first) + off_diagonal(second),
+    }
+
+
+def spread_hinge(embeddings: Tensor) -> Tensor:
+    """How far each dimension's deviation falls short of 1, mean over dimensions."""
+    return F.relu(1 - (embeddings.var(dim=0) + 1e-4).sqrt()).mean()
+
+
+def off_diagonal(embeddings: Tensor) -> Tensor:
+    """Squared covariances between different dimensions, per dimension."""
+    centred = embeddings - embeddings.mean(dim=0)
+    covariance = centred.T @ centred / (len(embeddings) - 1)
+    squared = covariance.square()
+    return (squared.sum() - squared.diagonal().sum()) / embeddings.shape[1]
+
+
+def laplacian_l1(painted: Tensor, pictures: Tensor, weights: tuple[float, ...]) -> Tensor:
+    """L1 between the Laplacian pyramids of two batches, finest level first.
+
+    Args:
+        painted, pictures: (batch, 3, h, w); sides divisible by 2 ** (len(weights) - 1).
+        weights: one per level; the last weighs the remaining low-pass picture.
+    """
+    residual = painted - pictures  # the pyramid is linear: one pyramid of the difference will do
+    loss = residual.new_zeros(())
+    for weight in weights[:-1]:
+        low = F.avg_pool2d(residual, 2)
+        band = residual - F.interpolate(low, scale_factor=2, mode="nearest")
+        loss = loss + weight * band.abs().mean()
+        residual = low
+    return loss + weights[-1] * residual.abs().mean()
+
+
+def flow_matching(velocity: Tensor, noise: Tensor, latents: Tensor) -> Tensor:
+    """Rectified flow (arXiv:2209.03003, Eq. 1): from noise to latent in a straight line."""
+    return F.mse_loss(velocity, latents - noise)

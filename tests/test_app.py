@@ -1,0 +1,92 @@
+"""What holds for every command: help, exit codes, quick start, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from s2s_cli import __version__
+from s2s_cli.app import app
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands] + ["models"]
+HEAVY = ("torch", "torchaudio", "numpy", "PIL", "soundfile", "av", "soxr", "safetensors")
+
+
+def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments):
+    """This is what keeps the answer immediate; a clock would only measure the machine."""
+    code = f"""
+import sys
+from s2s_cli.app import main
+sys.argv = ["s2s", *{arguments}]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print("LOADED", *sorted(set({HEAVY}) & set(sys.modules)))
+"""
+    assert run_python(code).stdout.splitlines()[-1].split() == ["LOADED"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_says_what_its_options_mean(s2s, command):
+    said = s2s(command, "--help")
+    assert said.code == 0
+    assert f"Usage: s2s {command}" in said.out
+    bare = [line for line in said.out.splitlines() if line.strip("│ ").startswith("--")]
+    assert not [line for line in bare if len(line.strip("│ ").split()) < 3]
+
+
+def test_the_version_is_printed(s2s):
+    assert s2s("--version").lines == [f"s2s {__version__}"]
+
+
+@pytest.mark.parametrize("arguments", [["paint"], ["generate"], ["generate", "--seed", "x", "a"]])
+def test_wrong_usage_ends_with_2(s2s, arguments):
+    said = s2s(*arguments)
+    assert said.code == 2
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_batch_ends_with_its_code_and_leaves_whole_pictures(
+    tiny_model, tmp_path, sent, code
+):
+    wave = 0.3 * np.random.default_rng(0).standard_normal(16_000)
+    soundfile.write(tmp_path / "noise.wav", wave, 16_000)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "s2s_cli", "generate", tmp_path / "noise.wav"]
+    command += ["-n", 100_000, "-o", out, "--model", tiny_model]
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert all(name.endswith(".png") and not name.startswith(".") for name in os.listdir(out))
+
+
+def test_a_closed_pipe_is_no_error_of_ours(tiny_model, low_wav, tmp_path):
+    """``s2s generate ... | head -1``."""
+    command = f"{sys.executable} -m s2s_cli generate {low_wav} -n 50 -o {tmp_path}/o -q --model"
+    shell = f"{command} {tiny_model} | head -n 1"
+    said = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert said.stdout.count("\n") == 1
+    assert "Traceback" not in said.stderr
