@@ -1,6 +1,5 @@
 """What holds for every command: help, exit codes, quick start, Ctrl-C."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -80,7 +79,7 @@ def test_an_interrupted_batch_ends_with_its_code_and_leaves_whole_pictures(
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
-    assert all(name.endswith(".png") and not name.startswith(".") for name in os.listdir(out))
+    assert all(path.suffix == ".png" and path.name[0] != "." for path in out.iterdir())
 
 
 def test_a_closed_pipe_is_no_error_of_ours(tiny_model, low_wav, tmp_path):

@@ -75,9 +75,6 @@ def train(
     started, first = time.monotonic(), state.step
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         while state.step < plan.steps:
-            if time.monotonic() > deadline:
-                state.save(checkpoint)
-                return None
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "mps"):
                 losses = stage.losses(chance_of(seed, stage.name, state.step))
             measures = {name: float(value.detach()) for name, value in losses.items()}
@@ -93,6 +90,9 @@ def train(
                 entry = {"stage": stage.name, "step": state.step, **measures, "per_second": pace}
                 log.write(json.dumps(entry) + "\n")
                 log.flush()
-            if state.step % plan.checkpoint_every == 0 or state.step == plan.steps:
+            late = time.monotonic() > deadline  # asked after a step, so that every run gets on
+            if late or state.step % plan.checkpoint_every == 0 or state.step == plan.steps:
                 state.save(checkpoint)
+            if late and state.step < plan.steps:
+                return None
     return state.best.eval().requires_grad_(False)

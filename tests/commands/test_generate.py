@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,8 +48,7 @@ def test_bytes_do_not_depend_on_what_else_is_painted(generate, low_wav, high_wav
     alone = generate(low_wav, "-s", 1, "-o", tmp_path / "a.png").lines[0]
     many = generate(high_wav, low_wav, "-n", 3, "-o", tmp_path / "many").lines
     among = next(line for line in many if line.endswith("low-seed1.png"))
-    with open(alone, "rb") as one, open(among, "rb") as other:
-        assert one.read() == other.read()
+    assert Path(alone).read_bytes() == Path(among).read_bytes()
 
 
 def test_a_batch_goes_on_where_it_was_and_never_overwrites_by_itself(generate, low_wav, tmp_path):
@@ -141,8 +141,7 @@ def test_redo_makes_a_sheet_again(s2s, generate, low_wav, high_wav, tmp_path):
     assert sheet.endswith("sheet.png")
     assert min(pixels(sheet).shape[:2]) > 256
     s2s("redo", sheet, "-o", tmp_path / "again.png")
-    with open(sheet, "rb") as file:
-        assert (tmp_path / "again.png").read_bytes() == file.read()
+    assert (tmp_path / "again.png").read_bytes() == Path(sheet).read_bytes()
 
 
 def test_redo_refuses_another_sound_and_finds_a_moved_one(

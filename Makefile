@@ -1,0 +1,37 @@
+# make demo    a picture from an example sound, from nothing but Python 3.11 or newer
+# make test    everything that must hold
+# make bench   how fast it is, beside what the machine can do
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench clean
+
+demo: .venv/installed
+	@$(BIN)/s2s generate examples/sounds/rain.wav --out demo.png --size 512 --show --force > /dev/null
+	@echo "Your picture is $(CURDIR)/demo.png. Now with a sound of your own: $(BIN)/s2s generate SOUND"
+
+test: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -n 2
+
+bench: .venv/installed-dev
+	$(BIN)/python tests/benchmarks/speed.py
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("s2s needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv dist demo.png

@@ -1,0 +1,51 @@
+"""What the encoders see: loudness kept in ours, standardised away in the published one."""
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+import torchaudio
+from conftest import tone
+
+from s2s_cli.audio.spectrogram import LOUDNESS_HOP, N_FFT, loudness, standardised
+
+WAVE = torch.from_numpy(0.1 * np.random.default_rng(0).standard_normal((1, 16_000))).float()
+
+
+def test_the_published_front_end_is_scipys_spectrogram():
+    """facts: nperseg 512, noverlap 353, log(p + 1e-7), each clip to mean 0 and deviation 1."""
+    _, _, power = scipy.signal.spectrogram(WAVE[0].numpy(), 16_000, nperseg=512, noverlap=353)
+    log = np.log(power + 1e-7)
+    expected = (log - log.mean()) / (log.std() + 1e-9)
+    assert standardised(WAVE)[0].numpy() == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_gain_well_above_the_floor_leaves_the_published_front_end_as_it_was():
+    both = torch.stack([standardised(2 * WAVE).flatten(), standardised(WAVE).flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.98  # what is left is the floor
+
+
+def test_decibels_are_torchaudios():
+    spectrogram = torchaudio.transforms.Spectrogram(N_FFT, hop_length=LOUDNESS_HOP, power=1)
+    amplitude = spectrogram(WAVE) / (torch.hann_window(N_FFT).sum() / 2)
+    expected = 20 * amplitude.clamp_min(1e-5).log10()
+    assert torch.allclose(loudness(WAVE), (expected + 50) / 25, atol=1e-5)
+
+
+def test_a_full_scale_sine_reads_0_db_and_silence_the_floor():
+    sine = torch.from_numpy(tone(1000, 1, amplitude=1))[None]
+    assert loudness(sine)[0, 32, 25].item() == pytest.approx(2, abs=0.001)  # 32 * 31.25 Hz = 1 kHz
+    assert (loudness(torch.zeros(1, 16_000)) == -2).all()
+
+
+@pytest.mark.parametrize("gain_db", [-20, -6, 12])
+def test_volume_survives(gain_db):
+    """Otherwise every picture of a volume sweep would be the same."""
+    before = loudness(WAVE)
+    change = (loudness(10 ** (gain_db / 20) * WAVE) - before)[before > 0]  # well above the floor
+    assert torch.allclose(change, torch.tensor(gain_db / 25), atol=1e-3)
+
+
+@pytest.mark.parametrize(("front_end", "frames"), [(loudness, 501), (standardised, 1004)])
+def test_ten_seconds_have_the_documented_shape(front_end, frames):
+    assert front_end(WAVE.repeat(1, 10)).shape == (1, 257, frames)
