@@ -1,5 +1,6 @@
 """Arguments and options shared by commands, so that they mean the same everywhere."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,8 @@ from typing import Annotated
 import typer
 
 DEFAULT_MODEL = "pocket"
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**32 - 1  # what every program that reads the JSON can hold exactly
+PICTURE, MODEL, OUTPUT = "Picture", "Model", "Output"  # panels of --help
 
 
 class Device(StrEnum):
@@ -19,47 +21,77 @@ class Device(StrEnum):
     MPS = "mps"
 
 
+def finite(value: float) -> float:
+    """Refuses what compares as neither small nor large."""
+    if math.isnan(value):
+        raise typer.BadParameter("nan is not a number.")
+    return value
+
+
 Sounds = Annotated[
     list[Path],
     typer.Argument(
-        metavar="SOUND...",
+        metavar="SOUND",
         help="Sound or video files, folders of them, or - for standard input.",
         show_default=False,
     ),
 ]
 Out = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--out",
         "-o",
+        metavar="PATH",
         help="Picture file (.png, .jpg, .webp), or a folder. Default: here, named after the sound.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 Count = Annotated[
-    int, typer.Option("--count", "-n", min=1, help="Pictures per sound, with seeds counted up.")
+    int,
+    typer.Option(
+        "--count",
+        "-n",
+        min=1,
+        metavar="N",
+        help="Pictures per sound, with seeds counted up.",
+        rich_help_panel=PICTURE,
+    ),
 ]
 Seed = Annotated[
     int,
     typer.Option(
-        "--seed", "-s", min=0, max=LARGEST_SEED, help="Same sound and seed, same picture."
+        "--seed",
+        "-s",
+        min=0,
+        max=LARGEST_SEED,
+        metavar="N",
+        help="Same sound and seed, same picture.",
+        rich_help_panel=PICTURE,
     ),
 ]
-Model = Annotated[
-    str,
-    typer.Option("--model", "-m", help="A name that `s2s models list` shows, or a folder."),
-]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 Start = Annotated[
     float,
     typer.Option(
-        "--start", min=0, metavar="SECONDS", help="Which part of a long sound: where to begin."
+        "--start",
+        min=0,
+        max=1_000_000,
+        callback=finite,
+        metavar="SECONDS",
+        help="Which part of a long sound: where to begin listening.",
+        rich_help_panel=PICTURE,
     ),
 ]
 Truncation = Annotated[
     float,
     typer.Option(
-        "--truncation", min=0, max=2, help="Scale of the noise: lower is more typical, less varied."
+        "--truncation",
+        min=0,
+        max=2,
+        callback=finite,
+        metavar="SCALE",
+        help="Of the noise, 0 to 2: below 1 more typical, less varied.",
+        rich_help_panel=PICTURE,
     ),
 ]
 Size = Annotated[
@@ -69,24 +101,67 @@ Size = Annotated[
         min=16,
         max=8192,
         metavar="PX",
-        help="Side of the picture in pixels, by Lanczos. Default: as the model paints it.",
+        help="Side of the picture, by Lanczos. Default: as the model paints it.",
         show_default=False,
+        rich_help_panel=PICTURE,
     ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A name that `s2s models list` shows, or a folder.",
+        rich_help_panel=MODEL,
+    ),
+]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="Where to compute.", rich_help_panel=MODEL)
 ]
 Sheet = Annotated[
     bool,
-    typer.Option("--sheet", help="Also write one labelled contact sheet of everything painted."),
+    typer.Option(
+        "--sheet",
+        help="Also write one labelled page of everything painted.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-Show = Annotated[bool, typer.Option("--show", help="Preview each picture in the terminal.")]
+Show = Annotated[
+    bool,
+    typer.Option("--show", help="Preview each picture in the terminal.", rich_help_panel=OUTPUT),
+]
 Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object a line instead of one path a line.")
+    bool,
+    typer.Option(
+        "--json",
+        help="One JSON object a line instead of one path a line.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress, notes or previews; errors only.")
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="No progress, notes or previews; errors only.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", "-f", help="Replace files that were made in another way.")
+    bool,
+    typer.Option(
+        "--force",
+        "-f",
+        help="Replace files that were made in another way.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Read every sound, say what would be written, stop.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Read every sound, say what would be written, and stop.",
+        rich_help_panel=OUTPUT,
+    ),
 ]

@@ -81,6 +81,6 @@ def redo(
         if not isinstance(sheet_of, int)
         else partial(studio.sheet, sounds, made.seed, sheet_of, look)
     )
-    wall = place(out or picture.with_name(f"{picture.stem}-redo{picture.suffix}"))
+    wall = place(out or str(picture.with_stem(f"{picture.stem}-redo")))
     delivery = Delivery(json=json, show=show, force=force)
     delivery.picture(wall.named(picture.with_suffix("")), made, paint)

@@ -1,12 +1,13 @@
 """Where pictures go: their names, what is kept, and what is never overwritten."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from s2s_cli.errors import OutputError, PictureError
-from s2s_cli.picture.image import FORMATS
+from s2s_cli.picture.image import format_of
 from s2s_cli.picture.provenance import Provenance, read_provenance, same
 
 
@@ -24,18 +25,17 @@ class Place:
         return self.folder / name.with_name(f"{name.name}{mark}.png")
 
 
-def place(out: Path | None, ends_in_slash: bool = False) -> Place:
-    """What ``--out`` means: a file if it ends like a picture and is no folder, else a folder."""
-    if out is None:
-        return Place(Path(), None)
-    if out.is_dir() or ends_in_slash or not out.suffix:
-        return Place(out, None)
-    if out.suffix.lower() not in FORMATS:
-        raise OutputError(
-            f"'{out}' does not say which kind of picture to write: "
-            f"let the name end in {', '.join(FORMATS)}, or in / for a folder."
-        )
-    return Place(out.parent, out)
+def place(out: str | None) -> Place:
+    """What ``--out`` means: a file if it ends like a picture, else a folder.
+
+    Raises:
+        OutputError: it ends like a file that no picture can be.
+    """
+    path = Path(out or "")
+    if out is None or path.is_dir() or out.endswith(("/", os.sep)) or not path.suffix:
+        return Place(path, None)
+    format_of(path)
+    return Place(path.parent, path)
 
 
 def distinct_names(sounds: Sequence[PurePath]) -> list[PurePath]:

@@ -71,7 +71,7 @@ def format_of(path: Path) -> str:
     except KeyError:
         raise OutputError(
             f"'{path}' does not say which kind of picture to write: "
-            f"let the name end in {', '.join(FORMATS)}."
+            f"let the name end in {', '.join(FORMATS)}, or in / for a folder."
         ) from None
 
 

@@ -225,3 +225,35 @@ def test_a_device_that_is_not_here_is_said_in_a_sentence(generate, low_wav):
     said = generate(low_wav, "--device", device)
     assert said.code == 1
     assert f"There is no {device} device here" in said.err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--start", "nan"), ("--start", "-1"), ("--start", "inf"), ("--truncation", "nan"),
+     ("--seed", "-1"), ("--seed", 2**32), ("--count", 0), ("--size", 4), ("--device", "tpu")],
+)  # fmt: skip
+def test_a_value_out_of_range_is_wrong_usage(generate, low_wav, wrong):
+    said = generate(low_wav, *wrong)
+    assert (said.code, said.out) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("out", "written"),
+    [
+        ("a", "a/low.png"),
+        ("b.dir/", "b.dir/low.png"),
+        ("c/d.webp", "c/d.webp"),
+        ("e.png/", "e.png/low.png"),
+    ],
+)
+def test_out_is_a_folder_unless_it_ends_like_a_picture(
+    generate, low_wav, tmp_path, monkeypatch, out, written
+):
+    monkeypatch.chdir(tmp_path)
+    assert generate(low_wav, "-o", out).lines == [written]
+
+
+def test_an_ending_that_is_no_picture_is_a_sentence(generate, low_wav, tmp_path):
+    said = generate(low_wav, "-o", tmp_path / "out.bmp")
+    assert said.code == 1
+    assert "let the name end in .png, .jpg, .jpeg, .webp, or in / for a folder" in said.err
