@@ -128,7 +128,7 @@ def save_network(path: Path, network: nn.Module, dtype: Precision = "float32") -
         ModelError: a weight is not finite, or no longer is in ``dtype``.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     family = next(name for name, (kind, _) in families().items() if type(network) is kind)
     tensors = {}
@@ -141,7 +141,8 @@ def save_network(path: Path, network: nn.Module, dtype: Precision = "float32") -
     # One entry only: safetensors shuffles them, and the same weights should be the same bytes.
     about = json.dumps({"network": family, "config": to_table(network.config)})
     with written_whole(path) as unfinished:
-        save_file(tensors, unfinished, metadata={"s2s": about})
+        # Not save_file, which hides what it writes from every other user of the machine.
+        unfinished.write_bytes(save(tensors, metadata={"s2s": about}))
 
 
 def load_network(path: Path) -> nn.Module:

@@ -247,3 +247,11 @@ def test_the_header_alone_tells_the_config(pond):
     family, config = registry.read_header(pond / registry.GENERATOR)
     assert family == "biggan"
     assert json.loads(json.dumps(config))["multipliers"] == [2, 2, 1]
+
+
+def test_a_saved_network_may_be_read_by_everyone_who_may_read_new_files(tmp_path):
+    """Otherwise a model that root installs would be closed to all others."""
+    (tmp_path / "new").touch()
+    encoder = ImageEncoder(ImageEncoderConfig(TINY))
+    registry.save_network(tmp_path / "a.safetensors", encoder)
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode

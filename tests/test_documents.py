@@ -1,0 +1,62 @@
+"""What the documents promise is there: files, commands, options, models, sizes."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from s2s_cli import __version__, registry
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "models" / "README.md", *ROOT.glob("models/*/card.md")]
+MODELS = [folder for folder in (ROOT / "models").iterdir() if registry.is_model(folder)]
+LARGEST_MB = {"pocket": 24}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_local_link_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def promised() -> list[list[str]]:
+    """Every s2s command line that a page shows, as words."""
+    lines = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for block in re.findall(r"```(?:console|bash)\n(.*?)```", text, re.DOTALL):
+            for line in re.findall(r"\bs2s ([^|#\n]*)", block):
+                lines.append(shlex.split(line, comments=True))
+    return lines
+
+
+def test_every_command_and_option_shown_exists(s2s):
+    lines = promised()
+    assert len(lines) > 10
+    for words in lines:
+        path = [words[0], *(words[1:3] if words[0] == "models" else [])]
+        path = path[:2] if words[0] == "models" and words[1] != "import" else path
+        said = s2s(*path, "--help")
+        assert said.code == 0, words
+        for option in (word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)):
+            assert re.search(rf"{option}\b", said.out), (words, option)
+
+
+def test_the_changelog_knows_this_version():
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_there_is_a_default_model():
+    assert "pocket" in [folder.name for folder in MODELS]
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+def test_a_shipped_model_is_whole_small_described_and_listed(folder):
+    size = sum((folder / name).stat().st_size for name in registry.weight_files(folder))
+    assert size <= LARGEST_MB[folder.name] * 1e6
+    assert (folder / "recipe.toml").is_file()
+    assert (folder / registry.CARD).read_text(encoding="utf-8").startswith(f"# {folder.name}\n")
+    assert f"| [{folder.name}]({folder.name}/card.md) |" in PAGES[1].read_text(encoding="utf-8")
+    assert [check.what for check in registry.verify(folder) if not check.ok] == []
