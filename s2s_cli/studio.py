@@ -1,11 +1,12 @@
 """The front door for Python users: open a model, let it hear, let it paint.
 
 >>> studio = Studio.open("pocket")
->>> picture = studio.paint(studio.feature_of(studio.read("rain.wav").wave), seed=0)
+>>> picture = studio.hear("rain.wav").paint(seed=0)
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -28,6 +29,9 @@ class Look:
     start_s: float = 0.0  # where in a long sound to begin listening
     truncation: float = 1.0  # scale of the noise; below 1 more typical and less varied
     size_px: int | None = None  # side of the picture; None as the model paints it
+
+
+DEFAULT_LOOK = Look()
 
 
 class Studio:
@@ -58,8 +62,8 @@ class Studio:
         device = choose_device(device)
         return cls(registry.open_model(name, device), device, precision or choose_precision(device))
 
-    def read(self, source: str | Path, start_s: float = 0.0) -> Sound:
-        """The part of a sound that the model listens to, at its rate.
+    def hear(self, source: str | Path, start_s: float = 0.0) -> "Heard":
+        """Read the part of a sound that the model listens to.
 
         Args:
             source: any sound or video file, or "-" for standard input.
@@ -69,9 +73,10 @@ class Studio:
             SoundError: the sound cannot be heard.
         """
         config = self.model.audio_encoder.config
-        return read_sound(
+        sound = read_sound(
             source, sample_rate=config.sample_rate, seconds=config.seconds, start_s=start_s
         )
+        return Heard(self, str(source), sound)
 
     @torch.inference_mode()
     def feature_of(self, wave: Wave) -> Tensor:
@@ -88,41 +93,21 @@ class Studio:
         return feature
 
     @torch.inference_mode()
-    def paint(self, feature: Tensor, seed: int, truncation: float = 1.0) -> Picture:
+    def paint(self, feature: Tensor, seed: int, look: Look = DEFAULT_LOOK) -> Picture:
         """One picture.
 
         Args:
             feature: (features,), of a sound or a picture, or anything between.
             seed: of the picture's own noise.
-            truncation: scale of the noise; below 1 pictures get more typical and less varied.
+            look: how much of the noise counts, and the size.
 
         Returns:
             (side, side, 3) uint8.
         """
         generator = self.model.generator
-        picture = generator.paint(generator.noise([seed], truncation), feature[None])[0]
-        return to_uint8(picture.cpu().numpy())
-
-    def generate(self, sound: Sound, seed: int, look: Look) -> Picture:
-        """The picture of a sound, at the size that was asked for."""
-        picture = self.paint(self.feature_of(sound.wave), seed, look.truncation)
+        noise = generator.noise([seed], look.truncation)
+        picture = to_uint8(generator.paint(noise, feature[None])[0].cpu().numpy())
         return picture if look.size_px is None else resize(picture, look.size_px)
-
-    def sheet(self, sounds: Sequence[Sound], seed: int, count: int, look: Look) -> Picture:
-        """One page with ``count`` pictures of each sound, from ``seed`` on."""
-        return contact_sheet(
-            [
-                SheetEntry(
-                    picture=self.generate(sound, number, look),
-                    label=sound.name,
-                    detail=f"seed {number}",
-                    wave=sound.wave,
-                    sample_rate=sound.sample_rate,
-                )
-                for sound in sounds
-                for number in range(seed, seed + count)
-            ]
-        )
 
     def provenance(
         self, command: str, sources: tuple[Source, ...], seed: int, look: Look, **options: Scalar
@@ -139,6 +124,46 @@ class Studio:
             options={**asdict(look), **options},
             version=__version__,
         )
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A sound that a studio has heard, and what the model makes of it."""
+
+    studio: Studio
+    name: str  # as it was given
+    sound: Sound
+
+    @cached_property
+    def feature(self) -> Tensor:
+        """(features,), in the image encoder's space; computed when first asked for."""
+        return self.studio.feature_of(self.sound.wave)
+
+    @property
+    def source(self) -> Source:
+        """What a picture's provenance says of it."""
+        return Source("sound", self.name, self.sound.sha256)
+
+    def paint(self, seed: int, look: Look = DEFAULT_LOOK) -> Picture:
+        """Its picture."""
+        return self.studio.paint(self.feature, seed, look)
+
+
+def sheet(heard: Sequence[Heard], seed: int, count: int, look: Look = DEFAULT_LOOK) -> Picture:
+    """One page with ``count`` pictures of each sound, from ``seed`` on."""
+    return contact_sheet(
+        [
+            SheetEntry(
+                picture=one.paint(number, look),
+                label=one.sound.name,
+                detail=f"seed {number}",
+                wave=one.sound.wave,
+                sample_rate=one.sound.sample_rate,
+            )
+            for one in heard
+            for number in range(seed, seed + count)
+        ]
+    )
 
 
 def choose_device(device: str) -> str:

@@ -31,7 +31,7 @@ def standardised(waves: Tensor) -> Tensor:
     """
     frames = waves.clamp(-1, 1).unfold(1, N_FFT, PSD_HOP)  # (batch, frames, 512)
     frames = frames - frames.mean(dim=2, keepdim=True)
-    window = tukey(N_FFT, 0.25, waves.device).to(waves.dtype)
+    window = tukey(N_FFT, 0.25).to(waves)
     power = torch.fft.rfft(frames * window).abs().square() / (SAMPLE_RATE * window.square().sum())
     power[..., 1:-1] *= 2  # one-sided: every frequency but 0 and Nyquist stands for two
     log: Tensor = (power + PSD_FLOOR).log().transpose(1, 2)
@@ -41,9 +41,9 @@ def standardised(waves: Tensor) -> Tensor:
     return log
 
 
-def tukey(samples: int, cosine_share: float, device: torch.device) -> Tensor:
+def tukey(samples: int, cosine_share: float) -> Tensor:
     """A periodic Tukey window: flat, with half a cosine on ``cosine_share / 2`` of either end."""
-    position = torch.arange(samples, device=device, dtype=torch.float64) / samples  # [0, 1)
+    position = torch.arange(samples, dtype=torch.float64) / samples  # [0, 1)
     edge = torch.minimum(position, 1 - position) / (
         cosine_share / 2
     )  # 1 where the flat part begins

@@ -32,11 +32,10 @@ def generate(
     """
     console.be_quiet(quiet)
     # torch loads here, so that --help stays instant.
-    from s2s_cli.audio.sound import Sound
     from s2s_cli.delivery import Delivery, named_sounds
     from s2s_cli.picture.gallery import place
-    from s2s_cli.picture.provenance import Source
-    from s2s_cli.studio import Look, Studio
+    from s2s_cli.studio import Heard, Look, Studio
+    from s2s_cli.studio import sheet as contact_sheet_of
 
     delivery = Delivery(json=json, show=show, force=force, dry_run=dry_run)
     jobs = named_sounds(sounds, delivery)
@@ -48,30 +47,29 @@ def generate(
         )
     studio = Studio.open(model, device)
     look = Look(start_s=start, truncation=truncation, size_px=size)
-    heard: list[tuple[Source, Sound]] = []  # only for the sheet, which needs them all at once
+    all_heard: list[Heard] = []  # only for the sheet, which needs them at once
     with console.progress("painting", len(jobs) * count, "pictures") as bar:
         for path, name in jobs:
             with delivery.attempt():
-                sound = studio.read(path, start)
-                for remark in sound.remarks:
+                heard = studio.hear(path, start)
+                for remark in heard.sound.remarks:
                     console.note(remark)
-                source = Source("sound", str(path), sound.sha256)
                 for number in range(seed, seed + count):
                     delivery.picture(
                         wall.named(name, f"-seed{number}" if count > 1 else ""),
-                        studio.provenance("generate", (source,), number, look),
-                        partial(studio.generate, sound, number, look),
+                        studio.provenance("generate", (heard.source,), number, look),
+                        partial(heard.paint, number, look),
                     )
                     bar.advance()
                 if sheet:
-                    heard.append((source, sound))
-    if heard:
+                    all_heard.append(heard)
+    if all_heard:
         with delivery.attempt():
             delivery.picture(
                 wall.named(PurePath("sheet"), "" if wall.file is None else "-sheet"),
                 studio.provenance(
-                    "generate", tuple(s for s, _ in heard), seed, look, sheet_of=count
+                    "generate", tuple(one.source for one in all_heard), seed, look, sheet_of=count
                 ),
-                partial(studio.sheet, [s for _, s in heard], seed, count, look),
+                partial(contact_sheet_of, all_heard, seed, count, look),
             )
     delivery.close()

@@ -49,7 +49,7 @@ def redo(
     from s2s_cli.networks.layers import Precision
     from s2s_cli.picture.gallery import place
     from s2s_cli.picture.provenance import read_provenance
-    from s2s_cli.studio import Look, Studio
+    from s2s_cli.studio import Heard, Look, Studio, sheet
 
     made = read_provenance(picture)
     settings = dict(made.options)
@@ -62,24 +62,24 @@ def redo(
             f"The model '{made.model}' is another than the one that made '{picture}': "
             f"get the one whose SHA-256 is {made.model_sha256[:12]}…"
         )
-    sounds = []
+    sounds: list[Heard] = []
     for number, source in enumerate(made.sources):
         path = sound[number] if sound and number < len(sound) else Path(source.name)
         if path == STDIN and not sound:
             raise SoundError(
                 f"'{picture}' was painted from standard input: say with --sound where it is now."
             )
-        heard = studio.read(path, look.start_s)
-        if heard.sha256 != source.sha256:
+        heard = studio.hear(path, look.start_s)
+        if heard.sound.sha256 != source.sha256:
             raise SoundError(
                 f"'{path}' is another sound than the one that made '{picture}': "
                 "say with --sound where that one is now."
             )
         sounds.append(heard)
     paint = (
-        partial(studio.generate, sounds[0], made.seed, look)
+        partial(sounds[0].paint, made.seed, look)
         if not isinstance(sheet_of, int)
-        else partial(studio.sheet, sounds, made.seed, sheet_of, look)
+        else partial(sheet, sounds, made.seed, sheet_of, look)
     )
     wall = place(out or str(picture.with_stem(f"{picture.stem}-redo")))
     delivery = Delivery(json=json, show=show, force=force)

@@ -3,9 +3,11 @@
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +103,17 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OutputError: it cannot be written; what was there before is still there, and nothing else.
     """
+    with draft_of(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[BinaryIO]:
+    """A file to fill, which takes its place at ``path`` if the block ends well, else vanishes.
+
+    Raises:
+        OutputError: as for ``write_atomically``; any ``OSError`` of the block counts as its own.
+    """
     try:
         if path.exists() and not path.is_file():  # replace() would put a picture over /dev/null
             raise IsADirectoryError
@@ -110,7 +123,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         draft = path.with_name(f".s2s-{secrets.token_hex(8)}.tmp")
         try:
             with draft.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)

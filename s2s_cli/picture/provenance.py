@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, BinaryIO, TypeVar, get_origin, get_type_hints
 from warnings import catch_warnings
 
 from PIL import ExifTags, Image, PngImagePlugin
@@ -16,6 +16,7 @@ Record = TypeVar("Record")
 
 PNG_KEYWORD = "s2s"  # of the text chunk that holds the JSON
 ASCII_COMMENT = b"ASCII\0\0\0"  # EXIF wants a UserComment to name its character set in 8 bytes
+FILMS = ("MP4", "WEBM")  # what FFmpeg reads and writes; the other containers are Pillow's
 JPEG_ROOM = 65_533  # bytes of EXIF: a JPEG segment counts its length in 16 bits
 
 
@@ -87,11 +88,11 @@ def same(a: Provenance, b: Provenance) -> bool:
 
 
 def embedding(provenance: Provenance, format: str) -> dict[str, Any]:
-    """What to hand to Pillow's ``save`` so that the file carries its provenance.
+    """What to hand to Pillow's ``save``, or to a film's metadata, to make the file carry it.
 
     Args:
         provenance: how the picture was made.
-        format: a Pillow format name among the keys of ``CARRIERS``.
+        format: one of the keys of ``CARRIERS``.
 
     Raises:
         OutputError: the container has no room for so many sources.
@@ -100,14 +101,14 @@ def embedding(provenance: Provenance, format: str) -> dict[str, Any]:
 
 
 def read_provenance(path: Path) -> Provenance:
-    """How the picture in this file was made.
+    """How the picture or film in this file was made.
 
     Raises:
         PictureError: the file is missing or no picture, or it carries no provenance of ours.
     """
     try:
-        with catch_warnings(action="ignore"), Image.open(path, formats=list(CARRIERS)) as image:
-            texts = [image.info.get(PNG_KEYWORD), _user_comment(image)]
+        with path.open("rb") as file:
+            text = _film_text(file) if _is_film(file) else _picture_text(file)
     except FileNotFoundError:
         raise PictureError(f"There is no picture '{path}': check the path.") from None
     except IsADirectoryError:
@@ -117,9 +118,9 @@ def read_provenance(path: Path) -> Provenance:
     # Pillow's decoders raise whatever a broken file makes them trip over.
     except Exception:
         raise PictureError(
-            f"'{path}' cannot be read as a picture: give a PNG, JPEG or WebP file made by s2s."
+            f"'{path}' cannot be read as a picture: "
+            "give a PNG, JPEG, WebP, GIF, MP4 or WebM file made by s2s."
         ) from None
-    text = next((text for text in texts if text), None)
     if not text:
         raise PictureError(
             f"'{path}' was not made by s2s, or its metadata was stripped on the way: "
@@ -173,11 +174,50 @@ def _jpeg_exif(provenance: Provenance) -> dict[str, Any]:
     return embedded
 
 
+def _comment(provenance: Provenance) -> dict[str, Any]:
+    return {"comment": provenance.to_json().encode("ascii")}
+
+
+def _tags(provenance: Provenance) -> dict[str, Any]:
+    return {"comment": provenance.to_json(), "description": provenance.description}
+
+
+def _is_film(file: BinaryIO) -> bool:
+    head = file.read(8)
+    file.seek(0)
+    return head[4:] == b"ftyp" or head.startswith(b"\x1a\x45\xdf\xa3")  # MP4, or Matroska and WebM
+
+
+def _film_text(file: BinaryIO) -> str | None:
+    import av  # 64 ms that pictures do not need
+
+    # No protocol but the open file: a film must not reach for other files.
+    options = {"protocol_whitelist": "none"}
+    with av.open(file, "r", options=options, metadata_errors="replace") as film:
+        tags = {name.lower(): value for name, value in film.metadata.items()}  # WebM shouts
+    return _ours(tags.get("comment", ""))
+
+
+def _picture_text(file: BinaryIO) -> str | None:
+    formats = [format for format in CARRIERS if format not in FILMS]
+    with catch_warnings(action="ignore"), Image.open(file, formats=formats) as image:
+        comment = image.info.get("comment", b"") if image.format == "GIF" else b""
+        return (
+            image.info.get(PNG_KEYWORD)
+            or _user_comment(image)
+            or _ours(comment.decode("ascii", "replace"))
+        )
+
+
+def _ours(comment: str) -> str | None:
+    return comment if comment.startswith("{") else None  # else someone else's
+
+
 def _user_comment(image: Image.Image) -> str | None:
     comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-    if not isinstance(comment, bytes) or not comment.startswith(ASCII_COMMENT + b"{"):
-        return None  # someone else's comment
-    return comment.removeprefix(ASCII_COMMENT).decode("ascii", "replace")
+    if not isinstance(comment, bytes) or not comment.startswith(ASCII_COMMENT):
+        return None
+    return _ours(comment.removeprefix(ASCII_COMMENT).decode("ascii", "replace"))
 
 
 # One line for each container that can carry a provenance.
@@ -185,4 +225,7 @@ CARRIERS: dict[str, Callable[[Provenance], dict[str, Any]]] = {
     "PNG": _text_chunks,
     "JPEG": _jpeg_exif,
     "WEBP": _exif,
+    "GIF": _comment,
+    "MP4": _tags,
+    "WEBM": _tags,
 }
