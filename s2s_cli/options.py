@@ -34,6 +34,7 @@ Sounds = Annotated[
         metavar="SOUND",
         help="Sound or video files, folders of them, or - for standard input.",
         show_default=False,
+        readable=False,  # what may not be read gets a sentence of ours, here and everywhere
     ),
 ]
 Out = Annotated[

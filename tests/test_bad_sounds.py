@@ -1,6 +1,6 @@
 """Every sound that cannot be painted, through the installed command: one sentence, exit code 1."""
 
-import os
+import ctypes
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 RATE = 16_000
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2  # linux/capability.h
+PR_CAPBSET_DROP = 24  # linux/prctl.h
 NOISE = 0.3 * np.random.default_rng(0).standard_normal(2 * RATE).clip(-3, 3) / 3
 
 
@@ -36,6 +38,11 @@ def with_nan(path: Path) -> None:
     soundfile.write(path, wave, RATE, subtype="FLOAT")
 
 
+def secret(path: Path) -> None:
+    soundfile.write(path, NOISE, RATE)
+    path.chmod(0)
+
+
 # What the file is called, how it is made, and what its sentence must say.
 BAD = {
     "silence": ("silence.wav", lambda p: soundfile.write(p, 0 * NOISE, RATE), "is silent"),
@@ -46,14 +53,29 @@ BAD = {
     "broken mp4": ("broken.mp4", broken_mp4, "cannot be decoded"),
     "no sound track": ("mute.mp4", silent_video, "has no sound track"),
     "missing": ("missing.wav", lambda p: None, "There is no file"),
+    "no permission": ("secret.wav", secret, "may not be read"),
     "empty folder": ("folder", lambda p: p.mkdir(), "holds no sounds"),
 }
+
+
+def obey_permissions() -> None:
+    """Root may read everything; a process started after this may not, not even as root."""
+    libc = ctypes.CDLL(None)
+    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+        libc.prctl(PR_CAPBSET_DROP, capability)
 
 
 def s2s(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The installed command, as a shell would start it."""
     command = [str(Path(sys.executable).with_name("s2s")), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=obey_permissions if sys.platform == "linux" else None,
+    )
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -72,14 +94,13 @@ def test_a_bad_sound_ends_in_one_sentence_and_leaves_nothing(what, tiny_model, t
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_sound_that_may_not_be_read(tiny_model, tmp_path):
-    path = tmp_path / "secret.wav"
-    soundfile.write(path, NOISE, RATE)
-    path.chmod(0)
-    said = s2s("generate", path, "--model", tiny_model, cwd=tmp_path)
-    assert said.returncode == 1
-    assert "may not be read" in said.stderr
+def test_a_folder_that_may_not_be_written_to(tiny_model, tmp_path):
+    soundfile.write(tmp_path / "noise.wav", NOISE, RATE)
+    (tmp_path / "closed").mkdir(mode=0o500)
+    said = s2s("generate", "noise.wav", "-o", "closed/", "--model", tiny_model, cwd=tmp_path)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "Cannot write 'closed/noise.png': you may not write there" in said.stderr
+    assert list((tmp_path / "closed").iterdir()) == []
 
 
 def ten_ms(path: Path) -> None:

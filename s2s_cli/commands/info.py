@@ -8,7 +8,9 @@ import typer
 
 from s2s_cli import console, options
 
-Pictures = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures that s2s wrote.")]
+Pictures = Annotated[
+    list[Path], typer.Argument(metavar="FILE", help="Pictures that s2s wrote.", readable=False)
+]
 
 
 def info(pictures: Pictures, json: options.Json = False) -> None:

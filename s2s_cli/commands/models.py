@@ -5,18 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from s2s_cli import console, downloads, registry
+from s2s_cli import console, downloads, options, registry
 from s2s_cli.errors import ModelError
 
 app = typer.Typer(help="List, check, import and download models.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object a line.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a model of that name.")]
 
 
 @app.command("list")
-def list_models(json: Json = False) -> None:
+def list_models(json: options.Json = False) -> None:
     """Name every model that is here: name, size, where it lies."""
     for name in registry.names():
         folder = registry.find(name)
@@ -28,7 +26,7 @@ def list_models(json: Json = False) -> None:
 
 
 @app.command("show")
-def show(name: Name, json: Json = False) -> None:
+def show(name: Name, json: options.Json = False) -> None:
     """Show a model's card, and the networks it is made of."""
     folder = registry.find(name)
     card = folder / registry.CARD
@@ -50,7 +48,7 @@ def show(name: Name, json: Json = False) -> None:
 
 
 @app.command("verify")
-def verify(name: Name, json: Json = False) -> None:
+def verify(name: Name, json: options.Json = False) -> None:
     """Check a model's hashes, keys and weights, and let it paint once."""
     checks = registry.verify(name)
     for check in checks:
@@ -76,12 +74,16 @@ def published() -> None:
 
 @importing.command("sound2scene")
 def import_sound2scene(
-    audio: Annotated[Path, typer.Option(help="sound2scene.pth, the audio encoder.")],
-    image: Annotated[Path, typer.Option(help="swav.pth.tar, the image encoder.")],
-    generator: Annotated[Path, typer.Option(help="IC-GAN's folder of BigGAN checkpoints.")],
+    audio: Annotated[
+        Path, typer.Option(help="sound2scene.pth, the audio encoder.", readable=False)
+    ],
+    image: Annotated[Path, typer.Option(help="swav.pth.tar, the image encoder.", readable=False)],
+    generator: Annotated[
+        Path, typer.Option(help="IC-GAN's folder of checkpoints.", readable=False)
+    ],
     name: Annotated[str, typer.Option(help="What the model shall be called.")] = "sound2scene",
-    force: Force = False,
-    json: Json = False,
+    force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Import the three checkpoints that Sound2Scene's authors use.
 
@@ -97,8 +99,8 @@ def import_sound2scene(
 @app.command("pull")
 def pull(
     name: Annotated[str, typer.Argument(help="A name in the zoo's registry.")],
-    force: Force = False,
-    json: Json = False,
+    force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Download a model that the zoo's registry knows, and check its bytes.
 

@@ -8,12 +8,15 @@ import typer
 
 from s2s_cli import console, options
 
-Made = Annotated[Path, typer.Argument(metavar="FILE", help="A picture that s2s wrote.")]
+Made = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A picture that s2s wrote.", readable=False)
+]
 SoundAt = Annotated[
     list[Path] | None,
     typer.Option(
         "--sound",
         metavar="FILE",
+        readable=False,
         help="Where the sound is now, if it was moved; once for each sound, in their order.",
         show_default=False,
     ),

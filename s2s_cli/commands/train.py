@@ -10,9 +10,11 @@ import typer
 
 from s2s_cli import console, options
 
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe.toml.")]
+RecipeFile = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="A recipe.toml.", readable=False)
+]
 DataFolder = Annotated[
-    Path, typer.Option("--data", help="The folder that the recipe's shards lie in.")
+    Path, typer.Option("--data", help="The folder that the recipe's shards lie in.", readable=False)
 ]
 Run = Annotated[
     Path | None,
