@@ -5,6 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+.DELETE_ON_ERROR:
 .PHONY: demo test bench clean
 
 demo: .venv/installed

@@ -57,7 +57,11 @@ def main() -> None:
     """The command ``s2s``."""
     signal.signal(signal.SIGTERM, end)
     try:
-        app()
+        app(prog_name="s2s")
     except S2SError as error:
         console.error(str(error))
+        sys.exit(1)
+    except OSError as error:  # the last net: disks and folders fail in more ways than we foresaw
+        where = f"'{error.filename}'" if error.filename else "A file"
+        console.error(f"{where} cannot be used ({error.strerror or error}): try another place.")
         sys.exit(1)

@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from s2s_cli.errors import OutputError
+
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 _settings = {"quiet": False}
 
@@ -19,10 +21,23 @@ def be_quiet(quiet: bool) -> None:
 
 
 def answer(text: str | os.PathLike[str]) -> None:
-    """One line for the next program in the pipe."""
-    # A file name need not be valid UTF-8: it goes out as the bytes it came in as.
-    sys.stdout.buffer.write(os.fsencode(text) + b"\n")
-    sys.stdout.buffer.flush()
+    """One line for the next program in the pipe.
+
+    Raises:
+        OutputError: standard output takes no more, because a disk is full, say.
+    """
+    if sys.stdout is None:  # closed by whoever started us: nobody wants to know
+        return
+    try:
+        # A file name need not be valid UTF-8: it goes out as the bytes it came in as.
+        sys.stdout.buffer.write(os.fsencode(text) + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        raise OutputError(
+            f"Standard output cannot be written ({fault.strerror}): send it elsewhere."
+        ) from fault
 
 
 def answer_json(table: Mapping[str, Any]) -> None:
@@ -43,8 +58,11 @@ def error(text: str) -> None:
 
 
 def printable(text: object) -> str:
-    """Text that any terminal takes: bytes that are not UTF-8 show as replacement characters."""
-    return str(text).encode("utf-8", "replace").decode()
+    """Text that any terminal takes: what is no text, or would command the terminal, shows as �."""
+    readable = str(text).encode("utf-8", "replace").decode()
+    return "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in readable
+    )
 
 
 class Progress:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from s2s_cli import console
 from s2s_cli.audio.sound import STDIN, find_sounds
-from s2s_cli.errors import S2SError
+from s2s_cli.errors import S2SError, SoundError
 from s2s_cli.picture.gallery import distinct_names, hangs_already
 from s2s_cli.picture.image import Picture, encode, format_of, write_atomically
 from s2s_cli.picture.provenance import Provenance
@@ -33,8 +33,12 @@ class Delivery:
         try:
             yield
         except S2SError as error:
-            self.failed = True
-            console.error(str(error))
+            self.failure(error)
+
+    def failure(self, error: S2SError) -> None:
+        """Tell what went wrong, and remember it for the exit code."""
+        self.failed = True
+        console.error(str(error))
 
     def picture(self, path: Path, provenance: Provenance, paint: Callable[[], Picture]) -> None:
         """Paint one picture and write it, unless it is there already.
@@ -79,17 +83,23 @@ class Delivery:
             raise typer.Exit(1)
 
 
-def named_sounds(arguments: Sequence[Path], delivery: Delivery) -> list[tuple[Path, PurePath]]:
+def named_sounds(
+    arguments: Sequence[str], delivery: Delivery, reserved: Sequence[str] = ()
+) -> list[tuple[Path, PurePath]]:
     """Each sound that the arguments stand for, and the name of its picture below the output folder.
 
-    What lies in a folder keeps its place below it; standard input is called "stdin".
+    What lies in a folder keeps its place below it; standard input is called "stdin". A sound that
+    is named twice counts once.
     """
-    paths: list[Path] = []
-    places: list[PurePath] = []
+    places: dict[Path, PurePath] = {}
     for argument in arguments:
         with delivery.attempt():
-            for path in find_sounds([argument]):
-                paths.append(path)
-                inside = path.relative_to(argument) if path != argument else PurePath(path.name)
-                places.append(PurePath("stdin") if path == STDIN else inside)
-    return list(zip(paths, distinct_names(places), strict=True))
+            if not argument:  # an unset variable in a script, most likely: not this whole folder
+                raise SoundError("An empty name is no sound: name a file, a folder, or -.")
+            path = Path(argument)
+            if path == STDIN and argument != str(STDIN):
+                path = path.absolute()  # "./-" is a file that is called so
+            for sound in find_sounds([path], refused=delivery.failure):
+                inside = sound.relative_to(path) if sound != path else PurePath(sound.name)
+                places[sound] = PurePath("stdin") if sound == STDIN else inside
+    return list(zip(places, distinct_names(list(places.values()), reserved), strict=True))

@@ -2,13 +2,12 @@
 
 import math
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 DEFAULT_MODEL = "pocket"
-LARGEST_SEED = 2**32 - 1  # what every program that reads the JSON can hold exactly
+LARGEST_SEED = 2**32 - 1  # easily typed, and exact in every program that reads the JSON
 PICTURE, MODEL, OUTPUT = "Picture", "Model", "Output"  # panels of --help
 
 
@@ -29,12 +28,11 @@ def finite(value: float) -> float:
 
 
 Sounds = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
         metavar="SOUND",
         help="Sound or video files, folders of them, or - for standard input.",
         show_default=False,
-        readable=False,  # what may not be read gets a sentence of ours, here and everywhere
     ),
 ]
 Out = Annotated[

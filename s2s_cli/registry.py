@@ -62,12 +62,19 @@ def user_dir() -> Path:
 
 def model_dirs() -> list[Path]:
     """The folders that hold models; the first that knows a name wins."""
-    return [folder for folder in (shipped_dir(), user_dir()) if folder.is_dir()]
+    return [
+        folder for folder in (shipped_dir(), user_dir()) if os.access(folder, os.R_OK | os.X_OK)
+    ]
 
 
 def is_model(folder: Path) -> bool:
     """Whether a folder holds at least one network. Hidden folders are downloads under way."""
-    return not folder.name.startswith(".") and any(folder.glob("*.safetensors"))
+    # os.path, because pathlib raises where a name is too long or a folder is closed.
+    return (
+        not folder.name.startswith(".")
+        and os.path.isdir(folder)
+        and any(folder.glob("*.safetensors"))
+    )
 
 
 def names() -> list[str]:
@@ -89,7 +96,7 @@ def find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if is_model(path):
         return path
-    if path.is_dir() and path.name != str(name_or_path):
+    if os.path.isdir(path) and path.name != str(name_or_path):
         raise ModelError(f"{path} holds no model: it should contain {GENERATOR}.")
     known = names()
     hint = nearest(str(name_or_path), known) if known else "None is installed; see s2s models pull."
@@ -284,7 +291,7 @@ def replace_folder(complete: Path, target: Path) -> None:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    with unreadable(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -307,7 +314,7 @@ def write_sums(folder: Path) -> None:
 def stated_sums(folder: Path) -> dict[str, str]:
     """What the folder's SHA256SUMS states; empty if there is none."""
     path = folder / SUMS
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
     if any(len(pair) != 2 for pair in pairs):
         raise ModelError(f"{path} is not a list of hashes and names: get the model again.")
@@ -345,6 +352,7 @@ def open_model(name_or_path: str | Path, device: str = "cpu") -> Model:
     Raises:
         ModelError: there is no such model, or it is incomplete, damaged, or does not fit together.
     """
+    from s2s_cli.audio.spectrogram import FRONT_ENDS
     from s2s_cli.networks.audio_encoder import AudioEncoder
     from s2s_cli.networks.biggan import BigGAN
     from s2s_cli.networks.flow import Flow
@@ -364,6 +372,12 @@ def open_model(name_or_path: str | Path, device: str = "cpu") -> Model:
     lengths = {audio_encoder.config.features, generator.features}
     if image_encoder is not None:
         lengths.add(image_encoder.features)
+    listening = audio_encoder.config
+    if listening.front_end not in FRONT_ENDS or not 0.1 <= listening.seconds <= 3600:
+        raise ModelError(
+            f"{folder / AUDIO_ENCODER} wants {listening.seconds:g} s of sound by "
+            f"'{listening.front_end}', which s2s does not know: a newer s2s may."
+        )
     if len(lengths) > 1:
         told = " and ".join(str(length) for length in sorted(lengths))
         raise ModelError(f"{folder} mixes networks for features of length {told}: get it again.")
@@ -432,8 +446,6 @@ def fault_in_picture(model: Model) -> str:
     from s2s_cli.audio.spectrogram import FRONT_ENDS
 
     config = model.audio_encoder.config
-    if config.front_end not in FRONT_ENDS:
-        return f"the front end '{config.front_end}' is unknown"
     samples = round(config.seconds * config.sample_rate)
     wave = 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

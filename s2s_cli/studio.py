@@ -155,7 +155,7 @@ def sheet(heard: Sequence[Heard], seed: int, count: int, look: Look = DEFAULT_LO
         [
             SheetEntry(
                 picture=one.paint(number, look),
-                label=one.sound.name,
+                label="stdin" if one.name == "-" else Path(one.name).name,
                 detail=f"seed {number}",
                 wave=one.sound.wave,
                 sample_rate=one.sound.sample_rate,
@@ -191,5 +191,9 @@ def choose_precision(device: str) -> Precision:
     """bfloat16 where the hardware multiplies it faster than float32."""
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    fast = device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    fast = (
+        device == "cpu"
+        and torch.backends.mkldnn.is_available()
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
     return "bfloat16" if fast else "float32"

@@ -31,6 +31,12 @@ TINY_FLOW = FlowConfig(
 @pytest.fixture(autouse=True)
 def _no_models_of_the_users(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("S2S_HOME", str(tmp_path_factory.mktemp("home")))
+    for variable in (
+        "FORCE_COLOR",
+        "GITHUB_ACTIONS",
+        "TTY_COMPATIBLE",
+    ):  # they make Rich write ANSI
+        monkeypatch.delenv(variable, raising=False)
 
 
 def randomise(network: torch.nn.Module, seed: int) -> torch.nn.Module:

@@ -70,7 +70,12 @@ def test_an_interrupted_batch_ends_with_its_code_and_leaves_whole_pictures(
     command = [sys.executable, "-m", "s2s_cli", "generate", tmp_path / "noise.wav"]
     command += ["-n", 100_000, "-o", out, "--model", tiny_model]
     process = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets its background jobs ignore Ctrl-C, and these tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for _ in range(3):

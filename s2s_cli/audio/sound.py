@@ -8,7 +8,7 @@ import re
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -145,20 +145,31 @@ def read_sound(
     )
 
 
-def find_sounds(paths: Sequence[Path]) -> list[Path]:
+def refuse(fault: SoundError) -> None:
+    """End at the first fault."""
+    raise fault
+
+
+def find_sounds(
+    paths: Sequence[Path], refused: Callable[[SoundError], None] = refuse
+) -> list[Path]:
     """The sounds that arguments stand for, in the order given; folders are walked in sorted order.
 
     A file is passed on untouched, as is ``STDIN``, whether or not it exists: ``read_sound`` says
     what is wrong with it, so that one bad file does not stop the others. In a folder only names
     with one of ``SUFFIXES`` count; hidden files and folders are left out.
 
+    Args:
+        paths: files, folders, or ``STDIN``.
+        refused: told of each folder inside one of them that may not be read.
+
     Raises:
-        SoundError: a folder holds no sounds, or may not be read.
+        SoundError: a folder holds no sounds.
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(_walk(path))
+        if os.path.isdir(path):  # which, unlike pathlib's, never raises
+            inside = sorted(_walk(path, refused))
             if not inside:
                 raise SoundError(
                     f"'{path}' holds no sounds; choose a folder with files such as .wav or .mp3."
@@ -180,13 +191,15 @@ def fit(wave: Wave, samples: int) -> Wave:
     return np.resize(wave, samples)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise SoundError(
-            f"'{error.filename}' cannot be searched ({error.strerror}); check its permissions."
+def _walk(folder: Path, refused: Callable[[SoundError], None]) -> Iterator[Path]:
+    def closed(error: OSError) -> None:
+        refused(
+            SoundError(
+                f"'{error.filename}' cannot be searched ({error.strerror}); check its permissions."
+            )
         )
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=closed):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
@@ -318,6 +331,8 @@ def _by_track(container: "InputContainer", window: _Window, *, seek: bool) -> _H
     import av
 
     track = container.streams.audio[0]
+    if track.codec_context is None or not track.codec_context.sample_rate:
+        raise ValueError("a codec that FFmpeg does not know")
     rate, origin = track.codec_context.sample_rate, track.start_time or 0
     per_tick = (track.time_base or Fraction(1, rate)) * rate  # samples
     first, last, lead = window.span(rate)

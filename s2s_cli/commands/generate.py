@@ -7,6 +7,8 @@ import typer
 
 from s2s_cli import console, options
 
+LARGEST_SHEET = 500  # pictures; a larger page is more than viewers open
+
 
 def generate(
     sounds: options.Sounds,
@@ -38,12 +40,17 @@ def generate(
     from s2s_cli.studio import sheet as contact_sheet_of
 
     delivery = Delivery(json=json, show=show, force=force, dry_run=dry_run)
-    jobs = named_sounds(sounds, delivery)
+    jobs = named_sounds(sounds, delivery, reserved=["sheet"] if sheet else [])
     wall = place(out)
     if wall.file is not None and len(jobs) * count > 1:
         raise typer.BadParameter(
             f"'{out}' is one file, but {len(jobs) * count} pictures are wanted: name a folder.",
             param_hint="--out",
+        )
+    if sheet and len(jobs) * count > LARGEST_SHEET:
+        raise typer.BadParameter(
+            f"A sheet holds at most {LARGEST_SHEET} pictures, not {len(jobs) * count}.",
+            param_hint="--sheet",
         )
     studio = Studio.open(model, device)
     look = Look(start_s=start, truncation=truncation, size_px=size)
@@ -54,15 +61,16 @@ def generate(
                 heard = studio.hear(path, start)
                 for remark in heard.sound.remarks:
                     console.note(remark)
-                for number in range(seed, seed + count):
-                    delivery.picture(
-                        wall.named(name, f"-seed{number}" if count > 1 else ""),
-                        studio.provenance("generate", (heard.source,), number, look),
-                        partial(heard.paint, number, look),
-                    )
-                    bar.advance()
                 if sheet:
                     all_heard.append(heard)
+                for number in range(seed, seed + count):
+                    with delivery.attempt():
+                        delivery.picture(
+                            wall.named(name, f"-seed{number}" if count > 1 else ""),
+                            studio.provenance("generate", (heard.source,), number, look),
+                            partial(heard.paint, number, look),
+                        )
+                    bar.advance()
     if all_heard:
         with delivery.attempt():
             delivery.picture(

@@ -30,7 +30,7 @@ def show(name: Name, json: options.Json = False) -> None:
     """Show a model's card, and the networks it is made of."""
     folder = registry.find(name)
     card = folder / registry.CARD
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     networks: dict[str, dict[str, Any]] = {}
     for file in registry.weight_files(folder):
         family, config = registry.read_header(folder / file)

@@ -1,5 +1,6 @@
 """``s2s redo``: make a picture again from what it knows of itself."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -29,11 +30,18 @@ ModelAt = Annotated[
 ]
 
 
+DeviceAt = Annotated[
+    options.Device | None,
+    typer.Option("--device", help="Default: where it was painted.", show_default=False),
+]
+
+
 def redo(
     picture: Made,
     out: options.Out = None,
     sound: SoundAt = None,
     model: ModelAt = None,
+    device: DeviceAt = None,
     show: options.Show = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -47,27 +55,35 @@ def redo(
     console.be_quiet(quiet)
     from s2s_cli.audio.sound import STDIN
     from s2s_cli.delivery import Delivery
-    from s2s_cli.errors import ModelError, SoundError
+    from s2s_cli.errors import ModelError, PictureError, SoundError
     from s2s_cli.networks.config import from_table
     from s2s_cli.networks.layers import Precision
-    from s2s_cli.picture.gallery import place
+    from s2s_cli.picture.gallery import Place, place
     from s2s_cli.picture.provenance import read_provenance
     from s2s_cli.studio import Heard, Look, Studio, sheet
 
     made = read_provenance(picture)
     settings = dict(made.options)
     sheet_of = settings.pop("sheet_of", None)  # pictures of each sound on one page
-    look = from_table(Look, settings)
+    try:
+        look = from_table(Look, settings)
+        if made.command != "generate" or not made.sources or not 0 <= look.start_s < 1e6:
+            raise ValueError(f"s2s {made.command}")
+    except ValueError as fault:
+        raise PictureError(
+            f"'{picture}' was made in a way that this version of s2s cannot repeat ({fault}): "
+            f"install version {made.version}."
+        ) from fault
     precision: Precision = "bfloat16" if made.precision == "bfloat16" else "float32"
-    studio = Studio.open(model or made.model, made.device, precision)
+    studio = Studio.open(model or made.model, device.value if device else made.device, precision)
     if studio.model.sha256 != made.model_sha256:
         raise ModelError(
-            f"The model '{made.model}' is another than the one that made '{picture}': "
-            f"get the one whose SHA-256 is {made.model_sha256[:12]}…"
+            f"The model '{studio.model.name}' is another than the one that made '{picture}': "
+            f"name the one whose SHA-256 begins with {made.model_sha256[:12]} with --model."
         )
     sounds: list[Heard] = []
     for number, source in enumerate(made.sources):
-        path = sound[number] if sound and number < len(sound) else Path(source.name)
+        path = sound[number] if sound and number < len(sound) else recorded(source.name, picture)
         if path == STDIN and not sound:
             raise SoundError(
                 f"'{picture}' was painted from standard input: say with --sound where it is now."
@@ -78,12 +94,23 @@ def redo(
                 f"'{path}' is another sound than the one that made '{picture}': "
                 "say with --sound where that one is now."
             )
-        sounds.append(heard)
+        sounds.append(replace(heard, name=source.name))  # a sheet is labelled as it was
     paint = (
-        partial(sounds[0].paint, made.seed, look)
-        if not isinstance(sheet_of, int)
-        else partial(sheet, sounds, made.seed, sheet_of, look)
+        partial(sheet, sounds, made.seed, sheet_of, look)
+        if isinstance(sheet_of, int)
+        else partial(sounds[0].paint, made.seed, look)
     )
-    wall = place(out or str(picture.with_stem(f"{picture.stem}-redo")))
-    delivery = Delivery(json=json, show=show, force=force)
-    delivery.picture(wall.named(picture.with_suffix("")), made, paint)
+    wall = place(out) if out else Place(picture.parent, picture.with_stem(f"{picture.stem}-redo"))
+    again = wall.file or wall.folder / picture.name
+    Delivery(json=json, show=show, force=force).picture(again, made, paint)
+    if again.suffix == picture.suffix and again.read_bytes() != picture.read_bytes():
+        console.note(
+            f"The new picture differs from '{picture}' in some bytes: other versions of s2s, torch "
+            "or Pillow, or another device, round differently."
+        )
+
+
+def recorded(name: str, picture: Path) -> Path:
+    """Where a sound was when its picture was made, or else beside the picture."""
+    path, beside = Path(name), picture.parent / Path(name).name
+    return beside if not path.exists() and beside.exists() else path

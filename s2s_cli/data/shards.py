@@ -6,6 +6,7 @@ The sets of one small model fit in memory: photos as one uint8 tensor, sounds as
 import io
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def read_shards(shards: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
             ) from fault
 
 
+@contextmanager
+def decoded(name: str) -> Iterator[None]:
+    """What a decoder trips over, as one sentence."""
+    try:
+        yield
+    except Exception as fault:
+        raise DataError(f"{name} in the shards cannot be decoded: leave it out.") from fault
+
+
 @dataclass(frozen=True)
 class Photos:
     """Square photos of one size."""
@@ -65,7 +75,7 @@ def load_photos(shards: Sequence[Path], side_px: int) -> Photos:
     for name, content in read_shards(shards):
         if not name.endswith((".jpg", ".jpeg", ".png", ".webp")):
             continue
-        with Image.open(io.BytesIO(content)) as file:
+        with decoded(name), Image.open(io.BytesIO(content)) as file:
             photo = file.convert("RGB")
         short = min(photo.size)
         left, top = (photo.width - short) // 2, (photo.height - short) // 2
@@ -101,7 +111,8 @@ def load_sounds(shards: Sequence[Path], sample_rate: int) -> Sounds:
     for name, content in read_shards(shards):
         if not name.endswith((".ogg", ".wav", ".flac")):
             continue
-        wave, rate = soundfile.read(io.BytesIO(content), dtype="int16", always_2d=True)
+        with decoded(name):
+            wave, rate = soundfile.read(io.BytesIO(content), dtype="int16", always_2d=True)
         if rate != sample_rate:
             raise DataError(f"{name} is at {rate} Hz: write the shards at {sample_rate} Hz.")
         keys.append(name.rsplit(".", 1)[0])

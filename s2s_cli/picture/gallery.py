@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path, PurePath
 
 from s2s_cli.errors import OutputError, PictureError
@@ -32,23 +33,35 @@ def place(out: str | None) -> Place:
         OutputError: it ends like a file that no picture can be.
     """
     path = Path(out or "")
-    if out is None or path.is_dir() or out.endswith(("/", os.sep)) or not path.suffix:
+    # os.path, because pathlib raises where a name is too long or a folder is closed.
+    if out is None or os.path.isdir(path) or out.endswith(("/", os.sep)) or not path.suffix:
         return Place(path, None)
     format_of(path)
     return Place(path.parent, path)
 
 
-def distinct_names(sounds: Sequence[PurePath]) -> list[PurePath]:
-    """A picture's name for each sound: without its ending, unless two would then be called alike.
+def distinct_names(sounds: Sequence[PurePath], reserved: Sequence[str] = ()) -> list[PurePath]:
+    """A picture's name for each sound, no two alike: without its ending where that will do.
 
-    sounds: relative paths, as they shall lie below the output folder.
+    Args:
+        sounds: relative paths, as they shall lie below the output folder.
+        reserved: names that something else goes by.
     """
     bare = [sound.with_suffix("") for sound in sounds]
-    shared = Counter(str(name).casefold() for name in bare)  # some disks do not tell A from a
-    return [
-        name if shared[str(name).casefold()] == 1 else sound
-        for name, sound in zip(bare, sounds, strict=True)
-    ]
+    shared = Counter(_folded(name) for name in bare)
+    taken = {name.casefold() for name in reserved}
+    names = []
+    for name, sound in zip(bare, sounds, strict=True):
+        numbered = (sound.with_name(f"{sound.name}-{number}") for number in count(2))
+        wishes = [sound, *([] if shared[_folded(name)] > 1 else [name])][::-1]
+        free = next(wish for wish in chain(wishes, numbered) if _folded(wish) not in taken)
+        taken.add(_folded(free))
+        names.append(free)
+    return names
+
+
+def _folded(name: PurePath) -> str:
+    return str(name).casefold()  # some disks do not tell A from a
 
 
 def hangs_already(path: Path, provenance: Provenance, force: bool) -> bool:
@@ -57,10 +70,11 @@ def hangs_already(path: Path, provenance: Provenance, force: bool) -> bool:
     Raises:
         OutputError: another file is there, and ``force`` is not set.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return False
     try:
-        if same(read_provenance(path), provenance):
+        # Nothing but a file is opened: a pipe would wait for ever.
+        if os.path.isfile(path) and same(read_provenance(path), provenance):
             return True
     except PictureError:
         pass  # not ours, or unreadable: all the more reason not to overwrite it unasked

@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -62,18 +62,18 @@ def resize(picture: Picture, side_px: int) -> Picture:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
-def format_of(path: Path) -> str:
-    """The format that a file's name asks for, one of the values of ``FORMATS``.
+def format_of(path: Path, formats: Mapping[str, str] = FORMATS) -> str:
+    """The format that a file's name asks for, one of the values of ``formats``.
 
     Raises:
         OutputError: the name ends in nothing we can write.
     """
     try:
-        return FORMATS[path.suffix.lower()]
+        return formats[path.suffix.lower()]
     except KeyError:
         raise OutputError(
             f"'{path}' does not say which kind of picture to write: "
-            f"let the name end in {', '.join(FORMATS)}, or in / for a folder."
+            f"let the name end in {', '.join(formats)}, or in / for a folder."
         ) from None
 
 

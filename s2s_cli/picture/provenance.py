@@ -144,7 +144,7 @@ def _checked(record: Record) -> Record:
 
 def _without_folders(provenance: Provenance) -> Provenance:
     sources = (replace(s, name=PurePath(s.name).name) for s in provenance.sources)
-    return replace(provenance, sources=tuple(sources))
+    return replace(provenance, sources=tuple(sources), model="")
 
 
 def _text_chunks(provenance: Provenance) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A whole recipe: its stages in their order, each resumed where it was left."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from torch import nn
 
 from s2s_cli import registry
 from s2s_cli.data.shards import find_shards, load_photos, load_sounds
+from s2s_cli.errors import RecipeError
+from s2s_cli.networks.config import to_table
 from s2s_cli.networks.flow import Autoencoder, Flow
 from s2s_cli.networks.image_encoder import ImageEncoder
 from s2s_cli.training.loop import Stage, Watch, train
@@ -55,6 +58,18 @@ class Curriculum:
         self.photos = self.photos.to(device)
         self.sound_shards = find_shards(data, recipe.data.sounds)
         run.mkdir(parents=True, exist_ok=True)
+        self.settle()
+
+    def settle(self) -> None:
+        """Keep the recipe with the run, and never mix the stages of two recipes."""
+        kept, recipe = self.run / "recipe.json", json.dumps(to_table(self.recipe), indent=1)
+        if not kept.exists():
+            kept.write_text(recipe, encoding="utf-8")
+        elif kept.read_text(encoding="utf-8") != recipe:
+            raise RecipeError(
+                f"{self.run} holds a run of another recipe (see {kept}): "
+                "choose another --out, or delete it."
+            )
 
     def learn(self) -> Path:
         """Everything that is not learned yet. Returns the finished model's folder.

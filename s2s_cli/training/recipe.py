@@ -1,13 +1,15 @@
 """A recipe: every setting that trained a model, in one TOML file, checked before anything runs."""
 
 import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from s2s_cli.errors import RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig
 from s2s_cli.networks.config import from_table
-from s2s_cli.networks.flow import AutoencoderConfig, FlowConfig
+from s2s_cli.networks.flow import GROUPS, AutoencoderConfig, FlowConfig
 from s2s_cli.networks.image_encoder import ImageEncoderConfig
 
 
@@ -98,16 +100,33 @@ class Recipe:
     data: Data = field(default_factory=Data)
 
     def __post_init__(self) -> None:
-        widths = {
-            "generator.network.features": self.generator.network.features,
-            "audio_encoder.network.features": self.audio_encoder.network.features,
-        }
+        faults = list(self.misfits())
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def misfits(self) -> Iterator[str]:
+        """Settings that are right alone, but not together."""
         feature = self.image_encoder.network.resnet.features
-        for place, width in widths.items():
+        for place, width in (
+            ("generator.network.features", self.generator.network.features),
+            ("audio_encoder.network.features", self.audio_encoder.network.features),
+        ):
             if width != feature:
-                raise ValueError(f"{place} = {width} must equal the image encoder's {feature}")
-        if self.generator.network.autoencoder != self.autoencoder.network:
-            raise ValueError("generator.network.autoencoder must equal autoencoder.network")
+                yield f"{place} = {width} must equal the image encoder's {feature}"
+        pictures = self.autoencoder.network
+        if self.generator.network.autoencoder != pictures:
+            yield "generator.network.autoencoder must equal autoencoder.network"
+        for place, side in (
+            ("image_encoder.crop_px", self.image_encoder.crop_px),
+            ("autoencoder.network.picture_px", pictures.picture_px),
+        ):
+            if not 0 < side <= self.data.photo_px:
+                yield f"{place} = {side} must be at most data.photo_px = {self.data.photo_px}"
+        for width in (*pictures.widths, self.generator.network.velocity.width):
+            if width % GROUPS:
+                yield f"a width of {width} channels must be divisible by {GROUPS}"
+        if self.generator.blend > self.generator.neighbours:
+            yield "generator.blend must be at most generator.neighbours"
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -119,10 +138,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         # The generator decodes with the very autoencoder that was trained before it.
-        generator, autoencoder = table.get("generator", {}), table.get("autoencoder", {})
-        generator.setdefault("network", {}).setdefault(
-            "autoencoder", autoencoder.get("network", {})
-        )
+        with suppress(AttributeError, KeyError, TypeError):  # not tables: from_table will say so
+            shared = table.get("autoencoder", {}).get("network", {})
+            table["generator"].setdefault("network", {}).setdefault("autoencoder", shared)
         return from_table(Recipe, table)
     except OSError as fault:
         raise RecipeError(

@@ -76,9 +76,11 @@ class State:
             self.optimiser.load_state_dict(table["optimiser"])
             if self.average is not None:
                 self.average.load_state_dict(table["average"])
-        except (RuntimeError, ValueError, KeyError) as fault:
+        # A foreign or damaged pickle makes torch trip over whatever it meets first.
+        except Exception as fault:
             raise RecipeError(
-                f"The checkpoint {path} is of another recipe: choose another --out, or delete it."
+                f"The checkpoint {path} is damaged or of another recipe: "
+                "delete it, or choose another --out."
             ) from fault
         self.step = table["step"]
 

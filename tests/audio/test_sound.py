@@ -8,12 +8,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from s2s_cli.audio import sound
@@ -518,3 +521,18 @@ def test_a_short_sound_repeats_and_a_long_one_is_cut():
     assert fit(wave, 2).tolist() == [1, 2]
     with pytest.raises(ValueError, match="at least one sample"):
         fit(wave[:0], 2)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(changes=st.dictionaries(st.integers(0, 400), st.integers(0, 255), max_size=6))
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])
+def test_a_damaged_sound_is_heard_or_refused_in_a_sentence(tmp_path, ending, changes):
+    path = tmp_path / f"noise.{ending}"
+    wave = 0.1 * np.random.default_rng(0).standard_normal(1600)
+    soundfile.write(path, wave, 16_000)
+    content = bytearray(path.read_bytes())
+    for place, value in changes.items():
+        content[place % len(content)] = value
+    path.write_bytes(content)
+    with suppress(SoundError):  # and nothing else
+        read_sound(path, sample_rate=16_000, seconds=1)

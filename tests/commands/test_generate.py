@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from rich.console import Console
 
-from s2s_cli import __version__
+from s2s_cli import __version__, console
+from s2s_cli.picture.image import encode
+from s2s_cli.picture.provenance import Provenance, read_provenance
 
 
 @pytest.fixture
@@ -160,6 +164,37 @@ def test_redo_refuses_another_sound_and_finds_a_moved_one(
     assert out.with_stem("out-redo").read_bytes() == out.read_bytes()
 
 
+def test_redo_finds_a_sound_beside_its_picture(s2s, generate, low_wav, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generate("low.wav")
+    monkeypatch.chdir("/")
+    assert s2s("redo", tmp_path / "low.png").code == 0
+    assert (tmp_path / "low-redo.png").read_bytes() == (tmp_path / "low.png").read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_redo_into_a_folder_keeps_name_and_format(s2s, generate, low_wav, tmp_path, ending):
+    out = tmp_path / f"out.{ending}"
+    generate(low_wav, "-o", out)
+    assert s2s("redo", out, "-o", f"{tmp_path}/again/").lines == [f"{tmp_path}/again/out.{ending}"]
+    assert (tmp_path / "again" / out.name).read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"command": "film"}, {"options": {"mood": 1}}, {"options": {"start_s": -1}}, {"sources": []}],
+)
+def test_redo_says_what_it_cannot_repeat(s2s, generate, low_wav, tmp_path, change):
+    out = tmp_path / "out.png"
+    generate(low_wav, "-o", out)
+    made = json.loads(read_provenance(out).to_json()) | change
+    other = Provenance.from_json(json.dumps(made))
+    out.write_bytes(encode(pixels(out), "PNG", other))
+    said = s2s("redo", out)
+    assert said.code == 1
+    assert "cannot repeat" in said.err
+
+
 def test_redo_refuses_another_model(s2s, generate, low_wav, tiny_model, tmp_path):
     out = tmp_path / "out.png"
     generate(low_wav, "-o", out)
@@ -257,3 +292,100 @@ def test_an_ending_that_is_no_picture_is_a_sentence(generate, low_wav, tmp_path)
     said = generate(low_wav, "-o", tmp_path / "out.bmp")
     assert said.code == 1
     assert "let the name end in .png, .jpg, .jpeg, .webp, or in / for a folder" in said.err
+
+
+def test_sounds_of_the_same_name_never_share_a_picture(generate, low_wav, high_wav, tmp_path):
+    for folder, sound in (("a", low_wav), ("b", high_wav)):
+        (tmp_path / folder).mkdir()
+        shutil.copy(sound, tmp_path / folder / "rec.wav")
+    shutil.copy(low_wav, tmp_path / "sheet.wav")
+    said = generate(
+        tmp_path / "a", tmp_path / "b", tmp_path / "sheet.wav", "--sheet", "-o", tmp_path / "out"
+    )
+    assert said.code == 0
+    assert [Path(line).name for line in said.lines] == [
+        "rec.wav.png", "rec.wav-2.png", "sheet.wav.png", "sheet.png",
+    ]  # fmt: skip
+    assert len({Path(line).read_bytes() for line in said.lines}) == 4
+
+
+def test_a_sound_named_twice_is_painted_once(generate, low_wav, tmp_path):
+    assert len(generate(low_wav, low_wav, "-o", tmp_path / "out").lines) == 1
+
+
+def test_one_picture_in_the_way_does_not_stop_the_other_seeds(generate, low_wav, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "low-seed1.png").write_text("mine")
+    said = generate(low_wav, "-n", 3, "-o", tmp_path / "out")
+    assert said.code == 1
+    assert [Path(line).name for line in said.lines] == ["low-seed0.png", "low-seed2.png"]
+
+
+def test_an_empty_name_is_not_the_whole_folder(generate, low_wav, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = generate("", "-o", "out/")
+    assert (said.code, said.out) == (1, "")
+    assert "An empty name is no sound" in said.err
+
+
+def test_a_file_called_minus_can_be_named(generate, low_wav, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(low_wav, tmp_path / "-")
+    assert generate("./-", "-o", "out/").lines == ["out/-.png"]
+
+
+@pytest.mark.parametrize("option", ["-o", "-m"])
+def test_a_name_that_is_too_long_is_a_sentence(s2s, tiny_model, low_wav, option):
+    rest = ["-m", tiny_model] if option == "-o" else []
+    said = s2s("generate", low_wav, *rest, option, "x" * 300 + ".png")
+    assert said.code == 1
+    assert said.err.count("error:") == 1
+
+
+def test_a_sound_whose_name_is_too_long_does_not_stop_the_others(generate, low_wav, tmp_path):
+    said = generate("x" * 300, low_wav, "-o", tmp_path / "out")
+    assert said.code == 1
+    assert [Path(line).name for line in said.lines] == ["low.png"]
+
+
+def test_a_pipe_in_the_way_is_refused_and_not_waited_for(generate, low_wav, tmp_path):
+    os.mkfifo(tmp_path / "out.png")
+    assert generate(low_wav, "-o", tmp_path / "out.png").code == 1
+
+
+def test_the_same_weights_under_another_name_keep_the_picture(s2s, tiny_model, low_wav, tmp_path):
+    out = tmp_path / "out.png"
+    s2s("generate", low_wav, "-m", tiny_model, "-o", out)
+    shutil.copytree(tiny_model, tmp_path / "copy")
+    said = s2s("generate", low_wav, "-m", tmp_path / "copy", "-o", out, "--json")
+    assert json.loads(said.out)["status"] == "kept"
+
+
+def test_what_commands_a_terminal_is_not_printed_raw(generate, tmp_path):
+    said = generate(tmp_path / "red\x1b[31m.wav")
+    assert said.code == 1
+    assert "\x1b" not in said.err
+
+
+def test_info_is_for_people_too(s2s, generate, low_wav, tmp_path):
+    generate(low_wav, "-s", 12, "-o", tmp_path / "out.png")
+    rows = dict(line.split(maxsplit=1) for line in s2s("info", tmp_path / "out.png").lines)
+    assert rows["seed"] == "12"
+    assert rows["sound"] == str(low_wav)
+
+
+def test_show_previews_on_stderr_in_colour_and_only_there(
+    s2s, tiny_model, low_wav, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        console,
+        "_stderr",
+        Console(stderr=True, force_terminal=True, width=40, color_system="truecolor"),
+    )
+    said = s2s("generate", low_wav, "-m", tiny_model, "--show", "-o", tmp_path / "out.png")
+    assert "▀" in said.err
+    assert said.out == f"{tmp_path}/out.png\n"
+
+
+def test_a_sheet_has_a_bound(generate, low_wav, tmp_path):
+    assert generate(low_wav, "-n", 501, "--sheet", "-o", tmp_path / "out").code == 2

@@ -101,7 +101,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(s2s, train_s2s, tiny_recipe, 
     tiny_recipe.write_text(tiny_recipe.read_text().replace("expander = 16", "expander = 24"))
     said = train_s2s(tmp_path / "run")
     assert said.code == 1
-    assert "is of another recipe" in said.err
+    assert "holds a run of another recipe" in said.err
 
 
 class Exploding:
