@@ -15,6 +15,7 @@ app = typer.Typer(
     name="s2s",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Rich's help would take as long to load as everything else together
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Try: s2s generate rain.wav --show",
 )

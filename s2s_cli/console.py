@@ -5,14 +5,23 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-
-from rich.console import Console
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from s2s_cli.errors import OutputError
 
-_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _settings = {"quiet": False}
+
+
+@cache
+def stderr() -> "Console":
+    """Where notes, progress and errors go; Rich loads with the first of them."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def be_quiet(quiet: bool) -> None:
@@ -48,13 +57,13 @@ def answer_json(table: Mapping[str, Any]) -> None:
 def note(text: str) -> None:
     """Something worth knowing while it works."""
     if not _settings["quiet"]:
-        _stderr.print(printable(text), markup=False)
+        stderr().print(printable(text), markup=False)
 
 
 def error(text: str) -> None:
     """What went wrong, in one sentence."""
-    _stderr.print("[bold red]error:[/]", end=" ")
-    _stderr.print(printable(text), markup=False)
+    stderr().print("[bold red]error:[/]", end=" ")
+    stderr().print(printable(text), markup=False)
 
 
 def printable(text: object) -> str:
@@ -100,9 +109,9 @@ def progress(title: str, total: float | None, unit: str = "", done: int = 0) -> 
         *counted,
         bars.TimeRemainingColumn(),
         bars.TextColumn("[dim]{task.fields[measured]}"),
-        console=_stderr,
+        console=stderr(),
         transient=True,
-        disable=_settings["quiet"] or not _stderr.is_terminal,
+        disable=_settings["quiet"] or not stderr().is_terminal,
     ) as bar:
         yield Progress(bar, bar.add_task(title, total=total, completed=done, measured=""))
 
@@ -112,4 +121,4 @@ def preview(picture: Any) -> None:
     if not _settings["quiet"]:
         from s2s_cli.preview import show
 
-        show(picture, _stderr)
+        show(picture, stderr())

@@ -56,7 +56,7 @@ class Delivery:
         if status == "written" and self.dry_run:
             status = "planned"
         if status == "written":
-            write_atomically(path, encode(paint(), format, provenance))
+            write_atomically(path, encode(paint(), format, provenance), replace=self.force)
         self.tell(path, provenance, status)
         if self.show and status != "planned":
             with Image.open(path) as file:

@@ -8,7 +8,6 @@ import typer
 
 DEFAULT_MODEL = "pocket"
 LARGEST_SEED = 2**32 - 1  # easily typed, and exact in every program that reads the JSON
-PICTURE, MODEL, OUTPUT = "Picture", "Model", "Output"  # panels of --help
 
 
 class Device(StrEnum):
@@ -43,7 +42,6 @@ Out = Annotated[
         metavar="PATH",
         help="Picture file (.png, .jpg, .webp), or a folder. Default: here, named after the sound.",
         show_default=False,
-        rich_help_panel=OUTPUT,
     ),
 ]
 Count = Annotated[
@@ -54,7 +52,6 @@ Count = Annotated[
         min=1,
         metavar="N",
         help="Pictures per sound, with seeds counted up.",
-        rich_help_panel=PICTURE,
     ),
 ]
 Seed = Annotated[
@@ -66,7 +63,6 @@ Seed = Annotated[
         max=LARGEST_SEED,
         metavar="N",
         help="Same sound and seed, same picture.",
-        rich_help_panel=PICTURE,
     ),
 ]
 Start = Annotated[
@@ -78,7 +74,6 @@ Start = Annotated[
         callback=finite,
         metavar="SECONDS",
         help="Which part of a long sound: where to begin listening.",
-        rich_help_panel=PICTURE,
     ),
 ]
 Truncation = Annotated[
@@ -90,7 +85,6 @@ Truncation = Annotated[
         callback=finite,
         metavar="SCALE",
         help="Of the noise, 0 to 2: below 1 more typical, less varied.",
-        rich_help_panel=PICTURE,
     ),
 ]
 Size = Annotated[
@@ -102,7 +96,6 @@ Size = Annotated[
         metavar="PX",
         help="Side of the picture, by Lanczos. Default: as the model paints it.",
         show_default=False,
-        rich_help_panel=PICTURE,
     ),
 ]
 Model = Annotated[
@@ -112,30 +105,25 @@ Model = Annotated[
         "-m",
         metavar="NAME",
         help="A name that `s2s models list` shows, or a folder.",
-        rich_help_panel=MODEL,
     ),
 ]
-DeviceOption = Annotated[
-    Device, typer.Option("--device", help="Where to compute.", rich_help_panel=MODEL)
-]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 Sheet = Annotated[
     bool,
     typer.Option(
         "--sheet",
         help="Also write one labelled page of everything painted.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 Show = Annotated[
     bool,
-    typer.Option("--show", help="Preview each picture in the terminal.", rich_help_panel=OUTPUT),
+    typer.Option("--show", help="Preview each picture in the terminal."),
 ]
 Json = Annotated[
     bool,
     typer.Option(
         "--json",
         help="One JSON object a line instead of one path a line.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 Quiet = Annotated[
@@ -144,7 +132,6 @@ Quiet = Annotated[
         "--quiet",
         "-q",
         help="No progress, notes or previews; errors only.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 Force = Annotated[
@@ -153,7 +140,6 @@ Force = Annotated[
         "--force",
         "-f",
         help="Replace files that were made in another way.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 DryRun = Annotated[
@@ -161,6 +147,5 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run",
         help="Read every sound, say what would be written, and stop.",
-        rich_help_panel=OUTPUT,
     ),
 ]

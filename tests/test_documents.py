@@ -44,6 +44,16 @@ def test_every_command_and_option_shown_exists(s2s):
             assert re.search(rf"{option}\b", said.out), (words, option)
 
 
+def test_the_python_shown_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "examples" / "sounds")
+    shown: dict[str, object] = {}
+    for block in re.findall(
+        r"```python\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL
+    ):
+        exec(block, shown)
+    assert shown["picture"].shape == shown["between"].shape == (128, 128, 3)
+
+
 def test_the_changelog_knows_this_version():
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 

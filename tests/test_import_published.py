@@ -77,7 +77,7 @@ def bias_of(folder: Path) -> float:
     return float(generator.state_dict()["output_layer.2.bias"][0])
 
 
-def test_the_published_files_paint_what_the_authors_code_paints(models, tmp_path):
+def test_the_published_files_paint_what_the_authors_code_paints(s2s, models, low_wav, tmp_path):
     """The files are written as the authors write them, from weights that anyone can rebuild."""
     audio, image, icgan = (tmp_path / n for n in ("sound2scene.pth", "swav.pth.tar", "icgan"))
     parallel = {f"module.{k}": v for k, v in weights("sound2scene_audio_encoder").items()}
@@ -92,9 +92,15 @@ def test_the_published_files_paint_what_the_authors_code_paints(models, tmp_path
     torch.save({}, icgan / "G_ema_best0.pth")  # the worse one need not even be readable
     torch.save(weights("icgan_biggan_imagenet_res128"), icgan / "G_ema_best1.pth")
 
-    folder = import_sound2scene(audio, image, icgan, "paper")
+    said = s2s(
+        "models", "import", "sound2scene", "--audio", audio, "--image", image,
+        "--generator", icgan, "--name", "paper",
+    )  # fmt: skip
+    folder = models / "paper"
+    assert (said.code, said.lines) == (0, [str(folder)])
+    assert s2s("generate", low_wav, "-m", "paper", "-o", tmp_path / "low.png").code == 0
 
-    assert folder == registry.find("paper") == models / "paper"
+    assert folder == registry.find("paper")
     assert [path.name for path in models.iterdir()] == ["paper"]  # nothing half-made beside it
     assert "G_ema_best1.pth" in (folder / registry.CARD).read_text()
     model = registry.open_model("paper")

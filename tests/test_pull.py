@@ -105,6 +105,11 @@ def test_a_model_arrives_whole_and_can_be_found(models, server):
     assert installed(models) == ["pond"]
 
 
+def test_the_command_pulls_and_says_where_the_model_is(s2s, models, server):
+    said = s2s("models", "pull", "pond")
+    assert (said.code, said.lines) == (0, [str(models / "pond")])
+
+
 def test_a_broken_connection_goes_on_where_it_broke(models, server):
     server.breaks = 2
     pieces: list[int] = []

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from s2s_cli import console, downloads, options, registry
+from s2s_cli import console, options
 from s2s_cli.errors import ModelError
 
-app = typer.Typer(help="List, check, import and download models.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, check, import and download models.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Name = Annotated[str, typer.Argument(help="A model's name, or the path of its folder.")]
 
@@ -16,6 +18,8 @@ Name = Annotated[str, typer.Argument(help="A model's name, or the path of its fo
 @app.command("list")
 def list_models(json: options.Json = False) -> None:
     """Name every model that is here: name, size, where it lies."""
+    from s2s_cli import registry
+
     for name in registry.names():
         folder = registry.find(name)
         size = sum((folder / file).stat().st_size for file in registry.weight_files(folder))
@@ -28,6 +32,8 @@ def list_models(json: options.Json = False) -> None:
 @app.command("show")
 def show(name: Name, json: options.Json = False) -> None:
     """Show a model's card, and the networks it is made of."""
+    from s2s_cli import registry
+
     folder = registry.find(name)
     card = folder / registry.CARD
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
@@ -50,6 +56,8 @@ def show(name: Name, json: options.Json = False) -> None:
 @app.command("verify")
 def verify(name: Name, json: options.Json = False) -> None:
     """Check a model's hashes, keys and weights, and let it paint once."""
+    from s2s_cli import registry
+
     checks = registry.verify(name)
     for check in checks:
         if json:
@@ -106,6 +114,8 @@ def pull(
 
     A broken connection goes on where it broke: run the same command again.
     """
+    from s2s_cli import downloads
+
     size = downloads.remote_model(name).size
     with console.progress(f"pull {name}", size, "bytes") as bar:
         folder = downloads.pull(name, bar.advance, force)

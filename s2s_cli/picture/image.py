@@ -95,20 +95,23 @@ def encode(picture: Picture, format: str, provenance: Provenance) -> bytes:
     return file.getvalue()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, replace: bool = True) -> None:
     """Write a whole file or none: a reader, a crash or Ctrl-C never meets half of it.
 
-    Missing folders are made on the way. A file that was there before is replaced.
+    Args:
+        path: where; missing folders are made on the way.
+        data: the whole content.
+        replace: whether a file that is there gives way.
 
     Raises:
         OutputError: it cannot be written; what was there before is still there, and nothing else.
     """
-    with draft_of(path) as file:
+    with draft_of(path, replace) as file:
         file.write(data)
 
 
 @contextmanager
-def draft_of(path: Path) -> Iterator[BinaryIO]:
+def draft_of(path: Path, replace: bool = True) -> Iterator[BinaryIO]:
     """A file to fill, which takes its place at ``path`` if the block ends well, else vanishes.
 
     Raises:
@@ -126,11 +129,27 @@ def draft_of(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(path)
+            if replace:
+                draft.replace(path)
+            else:
+                _move_if_free(draft, path)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot write '{path}': {_reason(error)}.") from None
+
+
+def _move_if_free(draft: Path, path: Path) -> None:
+    """Give a draft its name, unless another program has taken it since we looked."""
+    try:
+        os.link(draft, path)  # which, unlike a move, fails where something is
+    except FileExistsError:
+        raise OutputError(
+            f"'{path}' was written by another program meanwhile: "
+            "replace it with --force, or choose another place with --out."
+        ) from None
+    except OSError:  # a disk that knows no links
+        draft.replace(path)
 
 
 def _reason(error: OSError) -> str:

@@ -379,8 +379,8 @@ def test_show_previews_on_stderr_in_colour_and_only_there(
 ):
     monkeypatch.setattr(
         console,
-        "_stderr",
-        Console(stderr=True, force_terminal=True, width=40, color_system="truecolor"),
+        "stderr",
+        lambda: Console(stderr=True, force_terminal=True, width=40, color_system="truecolor"),
     )
     said = s2s("generate", low_wav, "-m", tiny_model, "--show", "-o", tmp_path / "out.png")
     assert "▀" in said.err

@@ -150,3 +150,14 @@ def test_a_device_is_never_replaced(tmp_path):
     with pytest.raises(OutputError, match="a directory or a device has that name"):
         write_atomically(pipe, b"picture")
     assert pipe.is_fifo()
+
+
+def test_of_two_programs_that_want_one_name_the_second_is_told(tmp_path):
+    path = tmp_path / "out.png"
+    write_atomically(path, b"first", replace=False)
+    with pytest.raises(OutputError, match="written by another program meanwhile"):
+        write_atomically(path, b"second", replace=False)
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+    write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
