@@ -85,7 +85,7 @@ def test_a_shipped_model_comes_before_the_users(pond):
         ("zzz", "There is no model called 'zzz'. Known: pond."),
         ("..", "There is no model called '..'"),
         ("", "There is no model called ''"),
-        ("/tmp", "/tmp holds no model: it should contain generator.safetensors."),
+        ("/usr", "/usr holds no model: it should contain generator.safetensors."),
     ],
 )
 def test_an_unknown_name_gets_one_helpful_sentence(pond, name, sentence):
