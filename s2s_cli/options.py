@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 DEFAULT_MODEL = "pocket"
+LATEST_START_S = 1_000_000  # eleven days: no file is longer
 LARGEST_SEED = 2**32 - 1  # easily typed, and exact in every program that reads the JSON
 
 
@@ -19,8 +20,8 @@ class Device(StrEnum):
     MPS = "mps"
 
 
-def finite(value: float) -> float:
-    """Refuses what compares as neither small nor large."""
+def not_nan(value: float) -> float:
+    """Refuses what passes every bound, since it compares with none."""
     if math.isnan(value):
         raise typer.BadParameter("nan is not a number.")
     return value
@@ -70,8 +71,8 @@ Start = Annotated[
     typer.Option(
         "--start",
         min=0,
-        max=1_000_000,
-        callback=finite,
+        max=LATEST_START_S,
+        callback=not_nan,
         metavar="SECONDS",
         help="Which part of a long sound: where to begin listening.",
     ),
@@ -82,7 +83,7 @@ Truncation = Annotated[
         "--truncation",
         min=0,
         max=2,
-        callback=finite,
+        callback=not_nan,
         metavar="SCALE",
         help="Of the noise, 0 to 2: below 1 more typical, less varied.",
     ),

@@ -58,7 +58,7 @@ def redo(
     from s2s_cli.errors import ModelError, PictureError, SoundError
     from s2s_cli.networks.config import from_table
     from s2s_cli.networks.layers import Precision
-    from s2s_cli.picture.gallery import Place, place
+    from s2s_cli.picture.gallery import place
     from s2s_cli.picture.provenance import read_provenance
     from s2s_cli.studio import Heard, Look, Studio, sheet
 
@@ -67,7 +67,8 @@ def redo(
     sheet_of = settings.pop("sheet_of", None)  # pictures of each sound on one page
     try:
         look = from_table(Look, settings)
-        if made.command != "generate" or not made.sources or not 0 <= look.start_s < 1e6:
+        starts = 0 <= look.start_s <= options.LATEST_START_S
+        if made.command != "generate" or not made.sources or not starts:
             raise ValueError(f"s2s {made.command}")
     except ValueError as fault:
         raise PictureError(
@@ -100,8 +101,10 @@ def redo(
         if isinstance(sheet_of, int)
         else partial(sounds[0].paint, made.seed, look)
     )
-    wall = place(out) if out else Place(picture.parent, picture.with_stem(f"{picture.stem}-redo"))
-    again = wall.file or wall.folder / picture.name
+    again = picture.with_stem(f"{picture.stem}-redo")
+    if out:
+        wall = place(out)
+        again = wall.file or wall.folder / picture.name
     Delivery(json=json, show=show, force=force).picture(again, made, paint)
     if again.suffix == picture.suffix and again.read_bytes() != picture.read_bytes():
         console.note(

@@ -53,7 +53,7 @@ def distinct_names(sounds: Sequence[PurePath], reserved: Sequence[str] = ()) -> 
     names = []
     for name, sound in zip(bare, sounds, strict=True):
         numbered = (sound.with_name(f"{sound.name}-{number}") for number in count(2))
-        wishes = [sound, *([] if shared[_folded(name)] > 1 else [name])][::-1]
+        wishes = [name, sound] if shared[_folded(name)] == 1 else [sound]
         free = next(wish for wish in chain(wishes, numbered) if _folded(wish) not in taken)
         taken.add(_folded(free))
         names.append(free)

@@ -54,11 +54,11 @@ class Curriculum:
     ) -> None:
         self.recipe, self.run, self.device, self.watch = recipe, run, device, watch
         self.deadline = time.monotonic() + budget_s
-        self.photos = load_photos(find_shards(data, recipe.data.photos), recipe.data.photo_px)
-        self.photos = self.photos.to(device)
+        photo_shards = find_shards(data, recipe.data.photos)
         self.sound_shards = find_shards(data, recipe.data.sounds)
         run.mkdir(parents=True, exist_ok=True)
-        self.settle()
+        self.settle()  # before the photos, which take their time to decode
+        self.photos = load_photos(photo_shards, recipe.data.photo_px).to(device)
 
     def settle(self) -> None:
         """Keep the recipe with the run, and never mix the stages of two recipes."""

@@ -13,7 +13,7 @@ WAVE = torch.from_numpy(0.1 * np.random.default_rng(0).standard_normal((1, 16_00
 
 
 def test_the_published_front_end_is_scipys_spectrogram():
-    """facts: nperseg 512, noverlap 353, log(p + 1e-7), each clip to mean 0 and deviation 1."""
+    """nperseg 512, noverlap 353, log(p + 1e-7), each clip to mean 0 and deviation 1."""
     _, _, power = scipy.signal.spectrogram(WAVE[0].numpy(), 16_000, nperseg=512, noverlap=353)
     log = np.log(power + 1e-7)
     expected = (log - log.mean()) / (log.std() + 1e-9)
