@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from s2s_cli import __version__, console
-from s2s_cli.commands import generate, info, models, redo, train
+from s2s_cli.commands import (
+    edit,
+    film,
+    generate,
+    info,
+    interpolate,
+    mix,
+    models,
+    redo,
+    train,
+    volume_sweep,
+)
 from s2s_cli.errors import S2SError
 
 app = typer.Typer(
@@ -20,6 +31,11 @@ app = typer.Typer(
     epilog="Try: s2s generate rain.wav --show",
 )
 app.command()(generate.generate)
+app.command()(mix.mix)
+app.command("volume-sweep")(volume_sweep.volume_sweep)
+app.command()(interpolate.interpolate)
+app.command()(edit.edit)
+app.command()(film.film)
 app.command()(info.info)
 app.command()(redo.redo)
 app.command()(train.train)

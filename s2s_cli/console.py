@@ -60,6 +60,12 @@ def note(text: str) -> None:
         stderr().print(printable(text), markup=False)
 
 
+def warn(text: str) -> None:
+    """Something that must not pass unseen, even with ``--quiet``."""
+    stderr().print("[bold yellow]warning:[/]", end=" ")
+    stderr().print(printable(text), markup=False)
+
+
 def error(text: str) -> None:
     """What went wrong, in one sentence."""
     stderr().print("[bold red]error:[/]", end=" ")

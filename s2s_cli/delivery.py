@@ -1,20 +1,26 @@
 """Hands pictures to the user: keep or write, then say where; one failure does not stop the rest."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import typer
 from PIL import Image
 
 from s2s_cli import console
-from s2s_cli.audio.sound import STDIN, find_sounds
-from s2s_cli.errors import S2SError, SoundError
-from s2s_cli.picture.gallery import distinct_names, hangs_already
-from s2s_cli.picture.image import Picture, encode, format_of, write_atomically
+from s2s_cli.audio.sound import STDIN, Wave, encode_wav, find_sounds
+from s2s_cli.errors import OutputError, S2SError, SoundError
+from s2s_cli.picture.gallery import distinct_names, hangs_already, place
+from s2s_cli.picture.image import FORMATS, Picture, encode, format_of, write_atomically
+from s2s_cli.picture.motion import MOTION_FORMATS, encode_motion
+from s2s_cli.picture.photo import Photo
 from s2s_cli.picture.provenance import Provenance
+from s2s_cli.walks import Motion, Walk
 
 
 @dataclass
@@ -40,29 +46,85 @@ class Delivery:
         self.failed = True
         console.error(str(error))
 
-    def picture(self, path: Path, provenance: Provenance, paint: Callable[[], Picture]) -> None:
+    def picture(
+        self,
+        path: Path,
+        provenance: Provenance,
+        paint: Callable[[], Picture],
+        photo: Photo | None = None,
+        **facts: Any,
+    ) -> None:
         """Paint one picture and write it, unless it is there already.
 
         Args:
             path: where it goes; its ending says which kind of file.
             provenance: all that decides it.
             paint: called only if the picture is not there.
+            photo: whose colour profile and transparency it takes over.
+            facts: what else ``--json`` tells of it.
 
         Raises:
             OutputError: it cannot be written, or another file is there.
         """
         format = format_of(path)
+        profile, alpha = (photo.icc_profile, photo.alpha) if photo else (None, None)
+
+        def make() -> bytes:
+            return encode(paint(), format, provenance, icc_profile=profile, alpha=alpha)
+
+        self.file(path, provenance, make, **facts)
+
+    def motion(
+        self,
+        path: Path,
+        provenance: Provenance,
+        paint: Callable[[], Sequence[Picture]],
+        motion: Motion,
+        **facts: Any,
+    ) -> None:
+        """Paint frames and write them as one GIF, WebP or film, unless it is there already."""
+        format = format_of(path, MOTION_FORMATS)
+        how = asdict(motion)
+        self.file(
+            path, provenance, lambda: encode_motion(paint(), format, provenance, **how), **facts
+        )
+
+    def sound(self, path: Path, wave: Wave, sample_rate: int) -> None:
+        """Write a sound that was made on the way, unless it is there already.
+
+        Raises:
+            OutputError: it cannot be written, or another file is there.
+        """
+        data = encode_wav(wave, sample_rate)
+        there = path.is_file() and path.read_bytes() == data
+        if os.path.lexists(path) and not there and not self.force:
+            raise OutputError(
+                f"'{path}' exists and is another sound: "
+                "replace it with --force, or choose another place with --out."
+            )
+        status = "kept" if there else "planned" if self.dry_run else "written"
+        if status == "written":
+            write_atomically(path, data, replace=self.force)
+        if self.json:
+            console.answer_json({"path": str(path), "status": status})
+        else:
+            console.answer(path)
+
+    def file(
+        self, path: Path, provenance: Provenance, make: Callable[[], bytes], **facts: Any
+    ) -> None:
+        """Write what ``make`` gives, unless it is there already, and say where."""
         status = "kept" if hangs_already(path, provenance, self.force) else "written"
         if status == "written" and self.dry_run:
             status = "planned"
         if status == "written":
-            write_atomically(path, encode(paint(), format, provenance), replace=self.force)
-        self.tell(path, provenance, status)
-        if self.show and status != "planned":
+            write_atomically(path, make(), replace=self.force)
+        self.tell(path, provenance, status, **facts)
+        if self.show and status != "planned" and path.suffix.lower() in FORMATS:
             with Image.open(path) as file:
                 console.preview(np.asarray(file.convert("RGB")))
 
-    def tell(self, path: Path, provenance: Provenance, status: str) -> None:
+    def tell(self, path: Path, provenance: Provenance, status: str, **facts: Any) -> None:
         """One line on standard output."""
         if not self.json:
             console.answer(path)
@@ -74,6 +136,7 @@ class Delivery:
                 "sources": [source.name for source in provenance.sources],
                 "seed": provenance.seed,
                 "model": provenance.model,
+                **facts,
             }
         )
 
@@ -103,3 +166,89 @@ def named_sounds(
                 inside = sound.relative_to(path) if sound != path else PurePath(sound.name)
                 places[sound] = PurePath("stdin") if sound == STDIN else inside
     return list(zip(places, distinct_names(list(places.values()), reserved), strict=True))
+
+
+class Exhibition:
+    """In which form the pictures of a walk are handed over: what ``--out``'s ending asks for."""
+
+    def __init__(
+        self, delivery: Delivery, out: str | None, name: str, motion: Motion, sheet: bool
+    ) -> None:
+        """Look where the user wants it.
+
+        Args:
+            delivery: who writes and tells.
+            out: as the user wrote it; None is a GIF called ``name``, here.
+            name: of what the user gave no name.
+            motion: of GIF, WebP and film.
+            sheet: whether the labelled strip is wanted besides.
+
+        Raises:
+            OutputError: ``out`` ends like a file that cannot be written.
+        """
+        self.delivery, self.name, self.motion, self.sheet = delivery, PurePath(name), motion, sheet
+        self.wall = place(out, {**FORMATS, **MOTION_FORMATS})
+        self.moves = out is None
+        if self.wall.file is not None:
+            self.moves = self.wall.file.suffix.lower() in MOTION_FORMATS
+
+    @property
+    def of_frames(self) -> bool:
+        """Whether it is a folder of single pictures."""
+        return self.wall.file is None and not self.moves
+
+    def walk(
+        self, walk: Walk, places: Sequence[float], advance: Callable[[], None], **facts: Any
+    ) -> None:
+        """Paint a walk and write it, unless it is there already.
+
+        A folder gets one PNG a place; .gif, .webp, .mp4 and .webm move; .png and .jpg are the
+        labelled strip, which ``--sheet`` writes beside the others.
+
+        Args:
+            walk: what is painted.
+            places: where.
+            advance: called after each picture.
+            facts: sequences of one value for each place, told by ``--json``.
+        """
+
+        def paint(at: float) -> Picture:
+            picture = walk.paint(at)
+            advance()
+            return picture
+
+        def frames() -> list[Picture]:
+            return [paint(at) for at in places]
+
+        def strip() -> Picture:
+            for at in places:
+                paint(at)
+            return walk.strip(places)
+
+        of_all = {"places": list(places), **facts}
+        if self.moves:
+            how = walk.provenance(at=list(places), **asdict(self.motion))
+            path = self.wall.named(self.name, suffix=".gif")
+            self.delivery.motion(path, how, frames, self.motion, **of_all)
+        elif self.of_frames:
+            for number, at in enumerate(places):
+                of_one = {fact: values[number] for fact, values in facts.items()}
+                path = self.wall.named(self.name, f"-{number:03}")
+                with self.delivery.attempt():
+                    self.delivery.picture(
+                        path,
+                        walk.provenance(at=at),
+                        partial(paint, at),
+                        walk.photo,
+                        place=at,
+                        **of_one,
+                    )
+        still = self.wall.file is not None and not self.moves
+        if still or self.sheet:
+            path = self.wall.named(self.name, "" if still else "-sheet")
+            if path.suffix.lower() not in FORMATS:
+                path = path.with_suffix(".png")
+            with self.delivery.attempt():
+                self.delivery.picture(
+                    path, walk.provenance(at=list(places), strip=True), strip, **of_all
+                )

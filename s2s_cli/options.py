@@ -2,12 +2,13 @@
 
 import math
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 DEFAULT_MODEL = "pocket"
 LATEST_START_S = 1_000_000  # eleven days: no file is longer
+LONGEST_WALK = 500  # pictures of a sweep, all of which are in memory
 LARGEST_SEED = 2**32 - 1  # easily typed, and exact in every program that reads the JSON
 
 
@@ -25,6 +26,11 @@ def not_nan(value: float) -> float:
     if math.isnan(value):
         raise typer.BadParameter("nan is not a number.")
     return value
+
+
+def gain_db(name: str, help: str) -> Any:
+    """An option that makes a sound louder or quieter."""
+    return typer.Option(name, min=-120, max=60, callback=not_nan, metavar="DB", help=help)
 
 
 Sounds = Annotated[
@@ -149,4 +155,53 @@ DryRun = Annotated[
         "--dry-run",
         help="Read every sound, say what would be written, and stop.",
     ),
+]
+Steps = Annotated[
+    int,
+    typer.Option("--steps", min=2, max=LONGEST_WALK, metavar="N", help="How many pictures."),
+]
+Fps = Annotated[
+    float,
+    typer.Option(
+        "--fps",
+        min=0.1,
+        max=60,
+        callback=not_nan,
+        metavar="N",
+        help="Frames a second of a GIF, WebP or film.",
+    ),
+]
+Bounce = Annotated[
+    bool,
+    typer.Option("--bounce", help="There and back again."),
+]
+Once = Annotated[
+    bool,
+    typer.Option("--once", help="A GIF or WebP ends at its last frame, and does not start over."),
+]
+Mixed = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="PATH",
+        help="Picture file, or a folder; with --sweep also .gif, .mp4 or .webm. Default: here, "
+        "named after the sounds.",
+        show_default=False,
+    ),
+]
+Moving = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="PATH",
+        help="What moves (.gif, .webp, .mp4, .webm), a labelled strip (.png, .jpg), or a folder "
+        "for the frames. Default: a GIF, here.",
+        show_default=False,
+    ),
+]
+Strip = Annotated[
+    bool,
+    typer.Option("--sheet", help="Also write the labelled strip, as in the paper's figures."),
 ]

@@ -55,13 +55,23 @@ def randomise(network: torch.nn.Module, seed: int) -> torch.nn.Module:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """The folder of a seeded model that paints 32 px pictures in milliseconds."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny", "loudness")
+
+
+@pytest.fixture(scope="session")
+def deaf_model(tmp_path_factory) -> Path:
+    """The same, but to its front end all clips are equally loud, as to the published one."""
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "deaf", "standardised")
+
+
+def make_tiny_model(folder: Path, front_end: str) -> Path:
+    """Seeded networks, as a model's folder."""
     networks = {
         registry.AUDIO_ENCODER: AudioEncoder(
             AudioEncoderConfig(
                 resnet=ResNetConfig(depths=(1, 1, 1, 1), widths=(8, 8, 8, 16), in_channels=1),
                 features=16,
-                front_end="loudness",
+                front_end=front_end,
                 relu=False,
             )
         ),

@@ -15,21 +15,28 @@ def apply_gain_db(wave: Wave, gain_db: float) -> Wave:
     return wave * np.float32(10 ** (gain_db / 20))
 
 
-def mix(waves: Sequence[Wave], weights: Sequence[float]) -> Wave:
-    """The weighted sum of waves at one sample rate, as long as the longest; shorter ones repeat.
+def mix(waves: Sequence[Wave], weights: Sequence[float], pad: bool = False) -> Wave:
+    """The weighted sum of waves at one sample rate, as long as the longest that counts.
 
-    The sum is plain, so two loud sounds may pass full scale: ``limit_peak`` is the caller's choice.
+    Shorter ones repeat, or with ``pad`` end in silence. A wave of weight 0 is as if it were not
+    there, its length included: with a single weight of 1 the result is that very wave. The order
+    does not matter. The sum is plain, so two loud sounds may pass full scale: ``limit_peak`` is
+    the caller's choice.
 
     Raises:
-        ValueError: no waves, an empty wave, or not one weight for each.
+        ValueError: no waves, an empty wave, not one weight for each, or only weights of 0.
     """
     if not waves or len(waves) != len(weights):
         raise ValueError(f"expected one weight a wave, got {len(waves)} and {len(weights)}")
-    samples = max(wave.size for wave in waves)
-    mixed: Wave = np.zeros(samples, np.float32)
-    for wave, weight in zip(waves, weights, strict=True):
-        mixed += np.float32(weight) * fit(wave, samples)
-    return mixed
+    parts = [(wave, weight) for wave, weight in zip(waves, weights, strict=True) if weight]
+    samples = max((wave.size for wave, _ in parts), default=0)
+    if not samples:
+        raise ValueError(f"expected a weight other than 0 and a wave that is not empty: {weights}")
+    mixed = np.zeros(samples, np.float64)  # in which sums of float32 do not depend on their order
+    for wave, weight in parts:
+        same_length = np.pad(wave, (0, samples - wave.size)) if pad else fit(wave, samples)
+        mixed += weight * same_length.astype(np.float64)
+    return mixed.astype(np.float32)
 
 
 def limit_peak(wave: Wave, peak: float = 1.0) -> tuple[Wave, float]:

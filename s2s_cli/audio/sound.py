@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 Wave = NDArray[np.float32]  # (samples,), full scale is [-1, 1]
-_File = io.BufferedReader | io.BufferedRandom
+OpenFile = io.BufferedReader | io.BufferedRandom  # seekable, at any place
 
 STDIN = Path("-")  # stands for standard input, here and on the command line
 STDIN_BYTES = 2 * 1024**3  # the most that is spooled from a pipe: three hours of CD-quality wav
@@ -93,11 +93,9 @@ def read_sound(
     if not seconds > 0 or not start_s >= 0:
         raise ValueError(f"expected seconds > 0 and start_s >= 0, got {seconds} and {start_s}")
     source = Path(source)
-    where = "Standard input" if source == STDIN else f"'{source}'"
-    with _opened(source, where) as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if not file.tell():
-            raise SoundError(f"{where} is empty (0 bytes); choose another sound.")
+    where = called(source)
+    with opened(source, where) as file:
+        sha256 = digest(file, where)
         heard = _decoded(file, where, _Window(start_s, seconds, sample_rate))
 
     rate, lead = heard.rate, heard.lead
@@ -107,33 +105,26 @@ def read_sound(
     wave = _resampled(mono, rate, sample_rate)[lead * sample_rate // rate :]
     wave = wave[: round(seconds * sample_rate)]
     if not wave.size:
-        raise SoundError(_why_nothing(where, start_s, length_s, mono.size))
+        raise nothing(where, start_s, length_s, mono.size)
     broken = np.flatnonzero(~np.isfinite(mono))
     if broken.size:
-        first_s = start_s + (broken[0] - lead) / rate
-        raise SoundError(
-            f"{where} holds {broken.size} samples that are NaN or infinite, the first at "
-            f"{first_s:.6g} s; export it again, or choose another part with --start."
-        )
+        raise not_finite(where, broken.size, start_s + (broken[0] - lead) / rate)
     window = mono[lead : lead + math.ceil(seconds * rate)]
     peak = float(np.abs(window).max())
     window_s = len(window) / rate
     if peak < SILENCE:
-        raise SoundError(
-            f"{where} is silent from {start_s:g} s to {start_s + window_s:.6g} s (peak below "
-            "-100 dB); choose another part with --start, or another sound."
-        )
+        raise silent(where, start_s, start_s + window_s)
 
     remarks = []
     if heard.cut_short:
-        remarks.append(f"{where} is damaged or breaks off early; what can be heard of it was used.")
+        remarks.append(breaks_off(where))
     if len(wave) < round(seconds * sample_rate):
         remarks.append(f"{where} gives {window_s:.3g} s, repeated where {seconds:g} s are wanted.")
     elif length_s is None or length_s > window_s:
         whole = "is longer" if length_s is None else f"lasts {length_s:.6g} s"
         remarks.append(f"{where} {whole}; {seconds:g} s of it were heard, from {start_s:g} s on.")
     if heard.floating and peak > 1:
-        remarks.append(f"{where} reaches {peak:.3g} times full scale, and was kept as it is.")
+        remarks.append(beyond_full_scale(where, peak))
     return Sound(
         wave=wave,
         sample_rate=sample_rate,
@@ -191,6 +182,14 @@ def fit(wave: Wave, samples: int) -> Wave:
     return np.resize(wave, samples)
 
 
+def encode_wav(wave: Wave, sample_rate: int) -> bytes:
+    """The bytes of a wav file: 24 bits a sample, or floats where the wave passes full scale."""
+    file = io.BytesIO()
+    subtype = "PCM_24" if np.abs(wave).max(initial=0) <= 1 else "FLOAT"
+    soundfile.write(file, wave, sample_rate, subtype=subtype, format="WAV")
+    return file.getvalue()
+
+
 def _walk(folder: Path, refused: Callable[[SoundError], None]) -> Iterator[Path]:
     def closed(error: OSError) -> None:
         refused(
@@ -207,7 +206,7 @@ def _walk(folder: Path, refused: Callable[[SoundError], None]) -> Iterator[Path]
 
 
 @contextmanager
-def _opened(source: Path, where: str) -> Iterator[_File]:
+def opened(source: Path, where: str) -> Iterator[OpenFile]:
     """The file, opened once for hashing and decoding; pipes are spooled, for decoders must seek."""
     try:
         if source == STDIN:
@@ -234,7 +233,7 @@ def _opened(source: Path, where: str) -> Iterator[_File]:
 
 
 @contextmanager
-def _spooled(pipe: BinaryIO, where: str) -> Iterator[_File]:
+def _spooled(pipe: BinaryIO, where: str) -> Iterator[OpenFile]:
     """What a pipe gives, in a temporary file that has no name and so cannot be left behind."""
     with tempfile.TemporaryFile() as spool:
         while chunk := pipe.read(1 << 20):
@@ -267,12 +266,8 @@ class _Window:
         return start - lead, start + math.ceil(self.seconds * rate) + context, lead
 
 
-def _decoded(file: _File, where: str, window: _Window) -> _Heard:
-    file.seek(0)
-    head = file.read(3)
-    # libsndfile hands MP3 to mpg123, which prints its complaints about damaged files to stderr.
-    if not head.startswith((b"ID3", b"\xff")):
-        file.seek(0)
+def _decoded(file: OpenFile, where: str, window: _Window) -> _Heard:
+    if spares_mpg123(file):
         try:
             heard = _by_soundfile(file, window)
             if heard.length:  # an unfinished recording claims to hold nothing; FFmpeg looks closer
@@ -283,33 +278,25 @@ def _decoded(file: _File, where: str, window: _Window) -> _Heard:
     return _by_pyav(file, where, window)
 
 
-def _by_soundfile(file: _File, window: _Window) -> _Heard:
+def _by_soundfile(file: OpenFile, window: _Window) -> _Heard:
     with soundfile.SoundFile(file) as sound:
         first, last, lead = window.span(sound.samplerate)
         sound.seek(min(first, sound.frames))
         channels = sound.read(last - first, dtype="float32", always_2d=True)
-        # libsndfile quietly corrects a wav's header; only its log tells. A length of 2 GiB or more
-        # is what programs write into a pipe, where they cannot come back to correct it.
-        corrected = re.search(r"^data : (\d+) \(should be", sound.extra_info, re.MULTILINE)
-        broken_off = corrected is not None and int(corrected[1]) < 2**31 - 2**16
         missing = len(channels) < min(last, sound.frames) - first
         return _Heard(
             channels=channels,
             rate=sound.samplerate,
             lead=lead,
             length=sound.frames,
-            cut_short=broken_off or missing,
+            cut_short=broken_off(sound) or missing,
             floating=sound.subtype in ("FLOAT", "DOUBLE"),
         )
 
 
-def _by_pyav(file: _File, where: str, window: _Window) -> _Heard:
+def _by_pyav(file: OpenFile, where: str, window: _Window) -> _Heard:
     import av  # 64 ms that most sounds do not need; it keeps FFmpeg's log to itself unless asked
 
-    undecodable = SoundError(
-        f"{where} cannot be decoded: it is not a sound, or a part of it is missing; "
-        "try another copy of it, or another sound."
-    )
     for seek in (True, False):
         file.seek(0)
         try:
@@ -317,13 +304,13 @@ def _by_pyav(file: _File, where: str, window: _Window) -> _Heard:
             options = {"protocol_whitelist": "none"}
             with av.open(file, "r", options=options, metadata_errors="replace") as container:
                 if not container.streams.audio:
-                    raise SoundError(f"{where} has no sound track; choose a file that has one.")
+                    raise no_track(where)
                 heard = _by_track(container, window, seek=seek)
         except (av.FFmpegError, ValueError):
-            raise undecodable from None
+            raise undecodable(where) from None
         if heard is not None:
             return heard
-    raise undecodable
+    raise undecodable(where)
 
 
 def _by_track(container: "InputContainer", window: _Window, *, seek: bool) -> _Heard | None:
@@ -401,8 +388,88 @@ def _resampled(mono: Wave, rate: int, sample_rate: int) -> Wave:
     return resampled
 
 
-def _why_nothing(where: str, start_s: float, length_s: float | None, samples: int) -> str:
+# What a file that is opened in blocks (``stream``) and one that is read in a piece have in common
+
+
+def called(source: Path) -> str:
+    """What a sentence calls a sound."""
+    return "Standard input" if source == STDIN else f"'{source}'"
+
+
+def digest(file: OpenFile, where: str) -> str:
+    """The SHA-256 of a whole file, in hexadecimal; leaves it at its end.
+
+    Raises:
+        SoundError: it has no bytes.
+    """
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if not file.tell():
+        raise SoundError(f"{where} is empty (0 bytes); choose another sound.")
+    return sha256
+
+
+def spares_mpg123(file: OpenFile) -> bool:
+    """Whether libsndfile may try: it hands MP3 to mpg123, which complains to stderr of damage."""
+    file.seek(0)
+    head = file.read(3)
+    file.seek(0)
+    return not head.startswith((b"ID3", b"\xff"))
+
+
+def broken_off(sound: soundfile.SoundFile) -> bool:
+    """Whether a wav's header promised more than is there.
+
+    libsndfile quietly corrects it; only its log tells. A length of 2 GiB or more is what programs
+    write into a pipe, where they cannot come back to correct it.
+    """
+    corrected = re.search(r"^data : (\d+) \(should be", sound.extra_info, re.MULTILINE)
+    return corrected is not None and int(corrected[1]) < 2**31 - 2**16
+
+
+def undecodable(where: str) -> SoundError:
+    """No decoder makes anything of it."""
+    return SoundError(
+        f"{where} cannot be decoded: it is not a sound, or a part of it is missing; "
+        "try another copy of it, or another sound."
+    )
+
+
+def no_track(where: str) -> SoundError:
+    """A film without sound, or a picture."""
+    return SoundError(f"{where} has no sound track; choose a file that has one.")
+
+
+def nothing(where: str, start_s: float, length_s: float | None, samples: int) -> SoundError:
+    """Nothing is heard from ``start_s`` on."""
     if start_s == 0:
-        return f"{where} holds {samples} samples, too few to hear; choose another sound."
+        return SoundError(
+            f"{where} holds {samples} samples, too few to hear; choose another sound."
+        )
     length = "" if length_s is None else f" (it lasts {length_s:.6g} s)"
-    return f"{where} is over before {start_s:g} s{length}; choose an earlier --start."
+    return SoundError(f"{where} is over before {start_s:g} s{length}; choose an earlier --start.")
+
+
+def not_finite(where: str, samples: int, first_s: float) -> SoundError:
+    """So many samples are no numbers."""
+    return SoundError(
+        f"{where} holds {samples} samples that are NaN or infinite, the first at "
+        f"{first_s:.6g} s; export it again, or choose another part with --start."
+    )
+
+
+def silent(where: str, start_s: float, end_s: float) -> SoundError:
+    """Digital silence."""
+    return SoundError(
+        f"{where} is silent from {start_s:g} s to {end_s:.6g} s (peak below "
+        "-100 dB); choose another part with --start, or another sound."
+    )
+
+
+def breaks_off(where: str) -> str:
+    """A remark: less was heard than the file promises."""
+    return f"{where} is damaged or breaks off early; what can be heard of it was used."
+
+
+def beyond_full_scale(where: str, peak: float) -> str:
+    """A remark: a player will clip this."""
+    return f"{where} reaches {peak:.3g} times full scale, and was kept as it is."

@@ -1,5 +1,6 @@
 """What the audio encoders see of a sound. Both front ends give (batch, 257, frames)."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -29,16 +30,21 @@ def standardised(waves: Tensor) -> Tensor:
     Returns:
         (batch, 257, frames), frames = (samples - 353) // 159; 10 s give 1004.
     """
+    log: Tensor = (power_density(waves) + PSD_FLOOR).log()
+    mean = log.mean(dim=(1, 2), keepdim=True)
+    std = log.std(dim=(1, 2), keepdim=True, correction=0)
+    return (log - mean) / (std + 1e-9)
+
+
+def power_density(waves: Tensor) -> Tensor:
+    """waves: (batch, samples), clipped. Returns their power a hertz, (batch, 257, frames)."""
     frames = waves.clamp(-1, 1).unfold(1, N_FFT, PSD_HOP)  # (batch, frames, 512)
     frames = frames - frames.mean(dim=2, keepdim=True)
     window = tukey(N_FFT, 0.25).to(waves)
     power = torch.fft.rfft(frames * window).abs().square() / (SAMPLE_RATE * window.square().sum())
     power[..., 1:-1] *= 2  # one-sided: every frequency but 0 and Nyquist stands for two
-    log: Tensor = (power + PSD_FLOOR).log().transpose(1, 2)
-    mean = log.mean(dim=(1, 2), keepdim=True)
-    std = log.std(dim=(1, 2), keepdim=True, correction=0)
-    log = (log - mean) / (std + 1e-9)
-    return log
+    density: Tensor = power.transpose(1, 2)
+    return density
 
 
 def tukey(samples: int, cosine_share: float) -> Tensor:
@@ -60,11 +66,25 @@ def loudness(waves: Tensor) -> Tensor:
         (batch, 257, frames), frames = samples // 320 + 1; (dB + 50) / 25 with dB in [-100, ...],
         so a sine of amplitude 1 reads 2 and silence reads -2.
     """
+    decibels = 20 * amplitudes(waves).clamp_min(10 ** (QUIETEST_DB / 20)).log10()
+    return (decibels - QUIETEST_DB / 2) / DB_SPREAD
+
+
+def amplitudes(waves: Tensor) -> Tensor:
+    """waves: (batch, samples). Returns (batch, 257, frames); a full-scale sine reads 1."""
     window = torch.hann_window(N_FFT, device=waves.device)
     spectrum = torch.stft(waves, N_FFT, LOUDNESS_HOP, window=window, return_complex=True)
-    amplitude = spectrum.abs() / (window.sum() / 2)  # 1 = a full-scale sine
-    decibels = 20 * amplitude.clamp_min(10 ** (QUIETEST_DB / 20)).log10()
-    return (decibels - QUIETEST_DB / 2) / DB_SPREAD
+    return spectrum.abs() / (window.sum() / 2)
+
+
+def median_above_floor_db(waves: Tensor, front_end: str) -> float:
+    """How far the middle of all that a front end sees lies above what it takes for silence.
+
+    At 0 half of the sound is hidden. waves: (batch, samples).
+    """
+    if front_end == "standardised":
+        return 10 * math.log10(float(power_density(waves).median().clamp_min(1e-30)) / PSD_FLOOR)
+    return 20 * math.log10(float(amplitudes(waves).median().clamp_min(1e-15))) - QUIETEST_DB
 
 
 FRONT_ENDS: dict[str, Callable[[Tensor], Tensor]] = {

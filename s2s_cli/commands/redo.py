@@ -1,13 +1,21 @@
 """``s2s redo``: make a picture again from what it knows of itself."""
 
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from s2s_cli import console, options
+from s2s_cli.options import LATEST_START_S
+
+if TYPE_CHECKING:
+    from s2s_cli.picture.image import Picture
+    from s2s_cli.picture.photo import Photo
+    from s2s_cli.picture.provenance import Provenance
+    from s2s_cli.studio import Heard, Look, Seen, Studio
+    from s2s_cli.walks import Motion, Plan
 
 Made = Annotated[
     Path, typer.Argument(metavar="FILE", help="A picture that s2s wrote.", readable=False)
@@ -53,28 +61,21 @@ def redo(
     is written to --out, by default beside the picture as NAME-redo.
     """
     console.be_quiet(quiet)
-    from s2s_cli.audio.sound import STDIN
     from s2s_cli.delivery import Delivery
-    from s2s_cli.errors import ModelError, PictureError, SoundError
-    from s2s_cli.networks.config import from_table
+    from s2s_cli.errors import ModelError
     from s2s_cli.networks.layers import Precision
     from s2s_cli.picture.gallery import place
+    from s2s_cli.picture.image import FORMATS
+    from s2s_cli.picture.motion import MOTION_FORMATS
     from s2s_cli.picture.provenance import read_provenance
-    from s2s_cli.studio import Heard, Look, Studio, sheet
+    from s2s_cli.studio import Studio
 
     made = read_provenance(picture)
-    settings = dict(made.options)
-    sheet_of = settings.pop("sheet_of", None)  # pictures of each sound on one page
-    try:
-        look = from_table(Look, settings)
-        starts = 0 <= look.start_s <= options.LATEST_START_S
-        if made.command != "generate" or not made.sources or not starts:
-            raise ValueError(f"s2s {made.command}")
-    except ValueError as fault:
-        raise PictureError(
-            f"'{picture}' was made in a way that this version of s2s cannot repeat ({fault}): "
-            f"install version {made.version}."
-        ) from fault
+    recorded = understood(made, picture)
+    again = picture.with_stem(f"{picture.stem}-redo")
+    if out:
+        wall = place(out, MOTION_FORMATS if recorded.motion else FORMATS)
+        again = wall.file or wall.folder / picture.name
     precision: Precision = "bfloat16" if made.precision == "bfloat16" else "float32"
     studio = Studio.open(model or made.model, device.value if device else made.device, precision)
     if studio.model.sha256 != made.model_sha256:
@@ -82,30 +83,13 @@ def redo(
             f"The model '{studio.model.name}' is another than the one that made '{picture}': "
             f"name the one whose SHA-256 begins with {made.model_sha256[:12]} with --model."
         )
-    sounds: list[Heard] = []
-    for number, source in enumerate(made.sources):
-        path = sound[number] if sound and number < len(sound) else recorded(source.name, picture)
-        if path == STDIN and not sound:
-            raise SoundError(
-                f"'{picture}' was painted from standard input: say with --sound where it is now."
-            )
-        heard = studio.hear(path, look.start_s)
-        if heard.sound.sha256 != source.sha256:
-            raise SoundError(
-                f"'{path}' is another sound than the one that made '{picture}': "
-                "say with --sound where that one is now."
-            )
-        sounds.append(replace(heard, name=source.name))  # a sheet is labelled as it was
-    paint = (
-        partial(sheet, sounds, made.seed, sheet_of, look)
-        if isinstance(sheet_of, int)
-        else partial(sounds[0].paint, made.seed, look)
-    )
-    again = picture.with_stem(f"{picture.stem}-redo")
-    if out:
-        wall = place(out)
-        again = wall.file or wall.folder / picture.name
-    Delivery(json=json, show=show, force=force).picture(again, made, paint)
+    ends = perceived(studio, made, picture, sound or [], recorded.look)
+    paint = recorded.carried_out(ends)
+    delivery = Delivery(json=json, show=show, force=force)
+    if recorded.motion:
+        delivery.motion(again, made, paint, recorded.motion)
+    else:
+        delivery.picture(again, made, lambda: paint()[0], recorded.photo_of(ends))
     if again.suffix == picture.suffix and again.read_bytes() != picture.read_bytes():
         console.note(
             f"The new picture differs from '{picture}' in some bytes: other versions of s2s, torch "
@@ -113,7 +97,116 @@ def redo(
         )
 
 
-def recorded(name: str, picture: Path) -> Path:
+@dataclass(frozen=True)
+class Recorded:
+    """What a provenance says about how to paint."""
+
+    made: "Provenance"
+    look: "Look"
+    plan: "Plan | None"  # None: of `generate`
+    motion: "Motion | None"  # None: a still picture
+    form: Mapping[str, Any]
+
+    def photo_of(self, ends: Sequence["Heard | Seen"]) -> "Photo | None":
+        """Whose colours the picture has, if it is an edit in its photo's size."""
+        from s2s_cli.walks import Walk
+
+        return Walk(self.plan, tuple(ends), 0, self.look).photo if self.plan else None
+
+    def carried_out(self, ends: Sequence["Heard | Seen"]) -> "Callable[[], list[Picture]]":
+        """What paints it again: its frames, or the only picture."""
+        from s2s_cli.studio import Heard, sheet
+        from s2s_cli.walks import Walk
+
+        seed, form = self.made.seed, self.form
+        if self.plan is None:
+            heard = [end for end in ends if isinstance(end, Heard)]
+            if "sheet_of" in form:
+                return lambda: [sheet(heard, seed, form["sheet_of"], self.look)]
+            return lambda: [heard[0].paint(seed, self.look)]
+        walk = Walk(self.plan, tuple(ends), seed, self.look)
+        if "rows" in form:
+            return lambda: [walk.table(form["rows"], form["columns"])]
+        if form.get("strip"):
+            return lambda: [walk.strip(form["at"])]
+        places = form["at"] if self.motion else [form["at"]]
+        return lambda: [walk.paint(at) for at in places]
+
+
+def understood(made: "Provenance", picture: Path) -> Recorded:
+    """What a provenance says, checked.
+
+    Raises:
+        PictureError: it was written by a version of s2s that knew other ways.
+    """
+    from s2s_cli.errors import PictureError
+    from s2s_cli.networks.config import from_table
+    from s2s_cli.studio import Look
+    from s2s_cli.walks import PLANS, Motion
+
+    def fields_of(kind: Any) -> dict[str, Any]:
+        return {f.name: told.pop(f.name) for f in fields(kind) if f.name in told}
+
+    told: dict[str, Any] = dict(made.options)
+    try:
+        look = from_table(Look, fields_of(Look))
+        moves = from_table(Motion, fields_of(Motion)) if "fps" in told else None
+        kind = PLANS.get(made.command)
+        plan = from_table(kind, fields_of(kind)) if kind else None
+        known = plan or made.command == "generate"
+        if not known or not made.sources or not 0 <= look.start_s <= LATEST_START_S:
+            raise ValueError(f"s2s {made.command}")
+        if (plan and not {"at", "rows"} & told.keys()) or told.keys() - FORMS:
+            raise ValueError(f"s2s {made.command} with {', '.join(told) or 'nothing'}")
+    except ValueError as fault:
+        raise PictureError(
+            f"'{picture}' was made in a way that this version of s2s cannot repeat ({fault}): "
+            f"install version {made.version}."
+        ) from fault
+    return Recorded(made, look, plan, moves, told)
+
+
+FORMS = {"at", "rows", "columns", "strip", "sheet_of"}
+
+
+def perceived(
+    studio: "Studio", made: "Provenance", picture: Path, moved: Sequence[Path], look: "Look"
+) -> "list[Heard | Seen]":
+    """The very sounds and pictures of which a picture was made.
+
+    Args:
+        studio: of the model that made it.
+        made: how it was made.
+        picture: its file, beside which moved sources are looked for.
+        moved: where they are now, as far as the user says.
+        look: of the picture.
+
+    Raises:
+        SoundError, PictureError: one is missing, or another than it was.
+    """
+    from s2s_cli.audio.sound import STDIN
+    from s2s_cli.errors import PictureError, SoundError
+
+    ends: list[Heard | Seen] = []
+    for number, source in enumerate(made.sources):
+        path = moved[number] if number < len(moved) else place_of(source.name, picture)
+        if path == STDIN and not moved:
+            raise SoundError(
+                f"'{picture}' was painted from standard input: say with --sound where it is now."
+            )
+        is_picture = source.role == "picture"
+        end = studio.see(path) if is_picture else studio.hear(path, look.start_s)
+        if end.source.sha256 != source.sha256:
+            kind = PictureError if is_picture else SoundError
+            raise kind(
+                f"'{path}' is another {source.role} than the one that made '{picture}': "
+                "say with --sound where that one is now."
+            )
+        ends.append(replace(end, name=source.name))  # a sheet is labelled as it was
+    return ends
+
+
+def place_of(source: str, picture: Path) -> Path:
     """Where a sound was when its picture was made, or else beside the picture."""
-    path, beside = Path(name), picture.parent / Path(name).name
+    path, beside = Path(source), picture.parent / Path(source).name
     return beside if not path.exists() and beside.exists() else path

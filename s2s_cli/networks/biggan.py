@@ -5,7 +5,8 @@ Architecture: BigGAN (arXiv:1809.11096) conditioned on an instance's feature ins
 ``fold_spectral_norm`` of such a file loads strictly.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,6 +22,10 @@ BOTTOM_PX = 4  # side of the first feature map; every block doubles it
 # so one matrix product over gathered patches is 2 to 5 times as fast (measured at batch 1).
 COARSE_PX = 16
 OUTPUT_EPS = 1e-5  # of the last normalisation, which the checkpoints never configure
+
+SEARCH_RATE = 0.05  # step of an inversion, in deviations of noise and feature
+CANDIDATES = 7  # seeds to begin an inversion from
+UNLIKELY = 0.02  # what a noise's mean square costs, beside pixels and features that cost 0 to 2
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,15 @@ class Attention(nn.Module):
         return torch.addcmul(x, found, self.gamma.to(x.dtype))
 
 
+def pixel_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Mean difference of pictures (batch, 3, h, w) at three sizes. Returns (batch,).
+
+    The smaller sizes let what is nearly in its place count as nearly right.
+    """
+    sizes = (a - b, F.avg_pool2d(a - b, 4), F.avg_pool2d(a - b, 16))
+    return torch.stack([each.abs().mean(dim=(1, 2, 3)) for each in sizes]).mean(dim=0)
+
+
 class BigGAN(nn.Module):
     """Noise and an image feature become a picture. Statistics are fixed: it paints, as in eval."""
 
@@ -257,6 +271,73 @@ class BigGAN(nn.Module):
         device = self.linear.weight.device
         pictures: Tensor = self(noise.to(device), unit(feature.to(device)))
         return pictures
+
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def invert(
+        self,
+        pictures: Tensor,
+        feature: Tensor,
+        see: Callable[[Tensor], Tensor],
+        steps: int = 300,
+        watch: Callable[[float], None] = lambda _: None,
+    ) -> tuple[Tensor, Tensor]:
+        """Search for the noise and the feature from which ``paint`` gives these pictures back.
+
+        Adam moves both, from the best of a few noises and from the given feature, until the
+        painting looks like the picture, pixel by pixel and to the image encoder. No chance is
+        left in it, and a picture does not depend on the others of its batch.
+
+        Args:
+            pictures: (batch, 3, picture_px, picture_px) in [-1, 1].
+            feature: (batch, features), what the image encoder sees in them; of any length.
+            see: the image encoder: (batch, 3, h, w) in [-1, 1] to (batch, features), with a
+                gradient.
+            steps: of the search.
+            watch: told after each step the mean loss of the best so far.
+
+        Returns:
+            Noise (batch, dim_z) and features (batch, features) of length 1: the best met.
+        """
+        device = self.linear.weight.device
+        # Copies, because no gradient flows through what was made in inference mode.
+        pictures, wanted = pictures.clone().to(device), unit(feature.clone().to(device))
+
+        def loss_of(noise: Tensor, feature: Tensor) -> Tensor:
+            painted = self(noise, unit(feature))
+            seen = 1 - F.cosine_similarity(see(painted), wanted)
+            # Noise stays where the generator was taught: the prior's logarithm, arXiv:1611.05644.
+            unlikely = noise.square().mean(dim=1)
+            return pixel_loss(painted, pictures) + seen + UNLIKELY * unlikely
+
+        # Scaled to unit variance, so that a step means the same to the feature as to the noise.
+        scaled = wanted * math.sqrt(self.config.features)
+        noise = self._likeliest_noise(loss_of, scaled).requires_grad_()
+        scaled = scaled.clone().requires_grad_()
+        best_noise, best_feature = noise.detach().clone(), wanted
+        best_loss = pictures.new_full((len(pictures),), math.inf)
+        optimiser = torch.optim.Adam([noise, scaled], lr=SEARCH_RATE, betas=(0.9, 0.99))
+        for _ in range(steps):
+            loss = loss_of(noise, scaled)
+            better = (loss < best_loss).detach()
+            best_loss = torch.where(better, loss.detach(), best_loss)
+            best_noise = torch.where(better[:, None], noise.detach(), best_noise)
+            best_feature = torch.where(better[:, None], unit(scaled.detach()), best_feature)
+            optimiser.zero_grad()
+            loss.sum().backward()
+            optimiser.step()
+            watch(best_loss.mean().item())
+        return best_noise, best_feature
+
+    @torch.no_grad()
+    def _likeliest_noise(
+        self, loss_of: Callable[[Tensor, Tensor], Tensor], feature: Tensor
+    ) -> Tensor:
+        """Of no noise and a few seeds the one with the least loss, for each feature."""
+        none = torch.zeros(1, self.config.dim_z)
+        candidates = torch.cat([none, self.noise(range(CANDIDATES))]).to(feature.device)
+        losses = [loss_of(one.expand(len(feature), -1), feature) for one in candidates]
+        return candidates[torch.stack(losses).argmin(dim=0)]
 
     def forward(self, noise: Tensor, feature: Tensor) -> Tensor:
         """noise: (batch, dim_z); feature: (batch, features), unit length. Returns the pictures."""

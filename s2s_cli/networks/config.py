@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from enum import StrEnum
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -45,6 +46,11 @@ def build(kind: Any, value: Any, place: str, faults: list[str]) -> Any:
         if value not in arguments:
             faults.append(f"{place} = {value!r} must be one of {', '.join(map(repr, arguments))}")
         return value
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if value not in list(kind):
+            faults.append(f"{place} = {value!r} must be one of {', '.join(kind)}")
+            return value
+        return kind(value)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             faults.append(f"{place} = {value!r} must be a list")

@@ -1,8 +1,9 @@
 """The generator family of our own: a small autoencoder and a rectified flow in its latent space."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -51,6 +52,25 @@ class FlowConfig:
     velocity: VelocityConfig = field(default_factory=VelocityConfig)
     steps: int = 10  # solver steps from noise to picture
     guidance: float = 2.0  # 1 = none; more follows the feature more closely, with less variety
+
+
+@dataclass(frozen=True)
+class Route:
+    """How the flow is followed: by ``paint`` to the picture, by ``invert`` back to the noise."""
+
+    steps: int
+    guidance: float  # 1 = none
+
+    @property
+    def times(self) -> list[float]:
+        """The moments between steps, from 0 (noise) to 1 (picture)."""
+        moments: list[float] = torch.linspace(0, 1, self.steps + 1).tolist()
+        return moments
+
+
+EDITING = Route(steps=12, guidance=1.0)
+STILL = 1e-3  # of the latents' deviation: a miss that no longer shows
+PATIENCE = 12  # looks for the beginning of one step
 
 
 class Residual(nn.Module):
@@ -205,6 +225,35 @@ def time_waves(time: Tensor, size: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
+VelocityField = Callable[[Tensor, float, Tensor], Tensor]  # (latents, time, feature) -> velocity
+
+
+def midpoint_step(
+    velocity: VelocityField, latents: Tensor, feature: Tensor, now: float, then: float
+) -> Tensor:
+    """The midpoint rule: two looks a step, and less error than two Euler steps leave."""
+    middle = (now + then) / 2
+    half = latents + (middle - now) * velocity(latents, now, feature)
+    return latents + (then - now) * velocity(half, middle, feature)
+
+
+def midpoint_step_undone(
+    velocity: VelocityField, reached: Tensor, feature: Tensor, now: float, then: float
+) -> Tensor:
+    """The latents from which ``midpoint_step`` reaches these.
+
+    A step backwards only comes near them. So it is repaired by what the step forwards from there
+    misses, again and again, which ends at the very place if the step is short enough.
+    """
+    latents = midpoint_step(velocity, reached, feature, then, now)
+    for _ in range(PATIENCE):
+        missed = reached - midpoint_step(velocity, latents, feature, now, then)
+        latents = latents + missed
+        if missed.abs().max() < STILL:
+            break
+    return latents
+
+
 class Flow(nn.Module):
     """A generator: noise and a feature become a picture."""
 
@@ -238,41 +287,85 @@ class Flow(nn.Module):
         shape = (self.config.autoencoder.latent_channels, side, side)
         return seeded_noise(seeds, shape, truncation)
 
-    def paint(self, noise: Tensor, feature: Tensor) -> Tensor:
+    def paint(self, noise: Tensor, feature: Tensor, route: Route | None = None) -> Tensor:
         """Follow the flow from noise to a latent, and decode it.
 
         Args:
-            noise: as ``noise`` gives it, (batch, channels, side, side).
+            noise: as ``noise`` gives it, (batch, channels, side, side), or ``invert`` found it.
             feature: (batch, features), of any length: only its direction is used.
+            route: None for the config's.
 
         Returns:
             Pictures (batch, 3, px, px), values in [-1, 1].
         """
         device = self.latent_mean.device
         latents, feature = noise.to(device), unit(feature.to(device))
-        times = torch.linspace(0, 1, self.config.steps + 1).tolist()
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            for now, then in pairwise(times):
-                middle = (now + then) / 2
-                # The midpoint rule: two looks a step, and less error than two Euler steps leave.
-                half = latents + (middle - now) * self.guided(latents, now, feature)
-                latents = latents + (then - now) * self.guided(half, middle, feature)
+        route = route or Route(self.config.steps, self.config.guidance)
+        velocity = self.guided_by(route)
+        with self.autocast():
+            for now, then in pairwise(route.times):
+                latents = midpoint_step(velocity, latents, feature, now, then)
             pictures = self.autoencoder.decode(self.colour(latents))
         return pictures.float().clamp(-1, 1)
+
+    def invert(self, pictures: Tensor, feature: Tensor, route: Route = EDITING) -> Tensor:
+        """The noise from which ``paint`` gives these pictures back: the flow run backwards.
+
+        Args:
+            pictures: (batch, 3, px, px) in [-1, 1].
+            feature: (batch, features), what the image encoder sees in them; of any length.
+            route: that of the painting to be undone, which wants the same feature and route.
+
+        Returns:
+            (batch, channels, side, side), near standard normal. What the autoencoder cannot draw
+            is lost; beyond that, nothing that can be seen.
+        """
+        device = self.latent_mean.device
+        feature = unit(feature.to(device))
+        velocity = self.guided_by(route)
+        with self.autocast():
+            latents = self.whiten(self.autoencoder.encode(pictures.to(device)).float())
+            for then, now in pairwise(reversed(route.times)):
+                latents = midpoint_step_undone(velocity, latents, feature, now, then)
+        return latents
 
     def set_precision(self, precision: Precision) -> "Flow":
         """Convolve and multiply in this precision from now on; the latents stay float32."""
         self.precision = precision
         return self
 
-    def guided(self, latents: Tensor, time: float, feature: Tensor) -> Tensor:
-        """The velocity, pushed away from the one without the feature (arXiv:2207.12598)."""
+    def autocast(self) -> torch.autocast:
+        """The context in which it computes, in its precision."""
+        enabled = self.precision == "bfloat16"
+        return torch.autocast(self.latent_mean.device.type, torch.bfloat16, enabled=enabled)
+
+    def guided_by(self, route: Route) -> VelocityField:
+        """The velocity on a route."""
+        if route.guidance == 1:
+            return self.told
+        if route.guidance == self.config.guidance:
+            return self.guided
+        return partial(self.guided, guidance=route.guidance)
+
+    def told(self, latents: Tensor, time: float, feature: Tensor) -> Tensor:
+        """The velocity as the feature alone has it: half the work of ``guided``."""
+        told: Tensor = self.velocity(latents, latents.new_full((len(latents),), time), feature)
+        return told.float()
+
+    def guided(
+        self, latents: Tensor, time: float, feature: Tensor, guidance: float | None = None
+    ) -> Tensor:
+        """The velocity, pushed away from the one without the feature (arXiv:2207.12598).
+
+        guidance: None for the config's.
+        """
         batch = len(latents)
         moments = latents.new_full((2 * batch,), time)
         dropped = torch.arange(2 * batch, device=latents.device) >= batch
         both = self.velocity(latents.repeat(2, 1, 1, 1), moments, feature.repeat(2, 1), dropped)
         told, untold = both.float().chunk(2)
-        guided: Tensor = untold + self.config.guidance * (told - untold)
+        weight = self.config.guidance if guidance is None else guidance
+        guided: Tensor = untold + weight * (told - untold)
         return guided
 
     def whiten(self, latents: Tensor) -> Tensor:

@@ -9,6 +9,19 @@ from torch import Tensor, nn
 Precision = Literal["float32", "bfloat16"]  # in which a generator computes
 
 
+def fast_precision(device: str) -> Precision:
+    """bfloat16 where the hardware multiplies it faster than float32.
+
+    Of CPUs these are the ones with matrix units (AMX). AVX-512 alone knows bfloat16 too, but was
+    measured to be half as fast with it as with float32.
+    """
+    if device == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+    return "bfloat16" if fast else "float32"
+
+
 @dataclass(frozen=True)
 class ResNetConfig:
     """A residual trunk (arXiv:1512.03385). The defaults are ResNet-18."""

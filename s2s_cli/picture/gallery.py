@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path, PurePath
 
 from s2s_cli.errors import OutputError, PictureError
-from s2s_cli.picture.image import format_of
+from s2s_cli.picture.image import FORMATS, format_of
 from s2s_cli.picture.provenance import Provenance, read_provenance, same
 
 
@@ -19,24 +19,31 @@ class Place:
     folder: Path
     file: Path | None  # the only picture's path, where the user named it
 
-    def named(self, name: PurePath, mark: str = "") -> Path:
-        """The path of a picture called ``name`` (it may lie in folders) with a mark behind it."""
+    def named(self, name: PurePath, mark: str = "", suffix: str = ".png") -> Path:
+        """The path of a picture called ``name`` (it may lie in folders) with a mark behind it.
+
+        ``suffix`` is its ending where the user named no file.
+        """
         if self.file is not None:
             return self.file.with_name(f"{self.file.stem}{mark}{self.file.suffix}")
-        return self.folder / name.with_name(f"{name.name}{mark}.png")
+        return self.folder / name.with_name(f"{name.name}{mark}{suffix}")
 
 
-def place(out: str | None) -> Place:
+def place(out: str | None, formats: Mapping[str, str] = FORMATS) -> Place:
     """What ``--out`` means: a file if it ends like a picture, else a folder.
 
+    Args:
+        out: as the user wrote it; None is the folder in which they are.
+        formats: the endings that a file may have.
+
     Raises:
-        OutputError: it ends like a file that no picture can be.
+        OutputError: it ends like a file that cannot be written.
     """
     path = Path(out or "")
     # os.path, because pathlib raises where a name is too long or a folder is closed.
     if out is None or os.path.isdir(path) or out.endswith(("/", os.sep)) or not path.suffix:
         return Place(path, None)
-    format_of(path)
+    format_of(path, formats)
     return Place(path.parent, path)
 
 

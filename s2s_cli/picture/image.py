@@ -1,6 +1,7 @@
 """Pictures as arrays, and the files that hold them."""
 
 import errno
+import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from s2s_cli.errors import OutputError
 from s2s_cli.picture.provenance import Provenance, embedding
 
 Picture = npt.NDArray[np.uint8]  # (H, W, 3), red, green, blue in 0..255 (sRGB)
+Alpha = npt.NDArray[np.uint8]  # (H, W), 0 = transparent, 255 = opaque
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -27,6 +29,8 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
+
+LONGEST_PX = {"JPEG": 65_500, "WEBP": 16_383}  # what the encoders take
 
 
 def to_uint8(pictures: npt.ArrayLike) -> Picture:
@@ -58,8 +62,21 @@ def resize(picture: Picture, side_px: int) -> Picture:
     """
     height, width = picture.shape[:2]
     scale = side_px / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+    return resize_to(picture, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def resize_to(picture: Picture, height: int, width: int) -> Picture:
+    """The picture stretched to another size, by a Lanczos filter."""
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def psnr_db(a: Picture, b: Picture) -> float:
+    """How alike two pictures of one size are: peak signal to noise; infinite if they are equal.
+
+    30 dB is hard to tell apart, 20 dB is easy.
+    """
+    error = np.square(a.astype(np.float32) - b).mean(dtype=np.float64)
+    return math.inf if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def format_of(path: Path, formats: Mapping[str, str] = FORMATS) -> str:
@@ -77,21 +94,41 @@ def format_of(path: Path, formats: Mapping[str, str] = FORMATS) -> str:
         ) from None
 
 
-def encode(picture: Picture, format: str, provenance: Provenance) -> bytes:
+def encode(
+    picture: Picture,
+    format: str,
+    provenance: Provenance,
+    *,
+    icc_profile: bytes | None = None,
+    alpha: Alpha | None = None,
+) -> bytes:
     """The bytes of a picture file that knows how it was made: same input, same bytes.
 
     Args:
         picture: shape (H, W, 3).
         format: one of the values of ``FORMATS``.
         provenance: how the picture was made; it travels inside the file.
+        icc_profile: the space of its colours; None = sRGB.
+        alpha: shape (H, W), how opaque it is; a JPEG cannot hold it and shows the plain colours.
 
     Raises:
-        OutputError: the format has no room for the provenance.
+        OutputError: the format has no room for the provenance, or for so many pixels.
     """
+    options = {**SAVE_OPTIONS[format], **embedding(provenance, format)}
+    longest = LONGEST_PX.get(format, math.inf)
+    if max(picture.shape) > longest:
+        raise OutputError(
+            f"A {format} picture is at most {longest} pixels a side, and this one is "
+            f"{picture.shape[1]} x {picture.shape[0]}: choose a name that ends in .png."
+        )
+    if icc_profile is not None:
+        options["icc_profile"] = icc_profile
+    if alpha is not None and format != "JPEG":
+        picture = np.dstack([picture, alpha])
+    if alpha is not None and format == "WEBP":
+        options["exact"] = True  # transparent pixels keep their colours too
     file = BytesIO()
-    Image.fromarray(picture).save(
-        file, format, **SAVE_OPTIONS[format], **embedding(provenance, format)
-    )
+    Image.fromarray(picture).save(file, format, **options)
     return file.getvalue()
 
 

@@ -1,7 +1,8 @@
 """Pictures that move: a sweep becomes one small file, a long sound becomes a film.
 
-A sweep is a few dozen frames in memory. A film is as long as its sound, so its frames pass through
-one by one, and nothing grows with it but the index that closes an MP4: some 40 MB for an hour.
+A sweep is a few dozen frames in memory. A film is as long as its sound, so it is written in silent
+parts, frame by frame, and joined with the sound at the end, packet by packet. Nothing grows with it
+but the index of an MP4.
 """
 
 import math
@@ -13,7 +14,7 @@ from fractions import Fraction
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
@@ -21,15 +22,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from s2s_cli.errors import OutputError
-from s2s_cli.picture.image import Picture, draft_of
+from s2s_cli.picture.image import Picture, draft_of, format_of
 from s2s_cli.picture.provenance import FILMS, Provenance, embedding
 
 if TYPE_CHECKING:
-    from av import AudioStream
+    from av.container import OutputContainer
 
 Samples = npt.NDArray[np.float32]  # (samples,) or (samples, channels), full scale is [-1, 1]
 
-MOTION_FORMATS = {".gif": "GIF", ".webp": "WEBP", ".mp4": "MP4", ".webm": "WEBM"}
+FILM_FORMATS = {".mp4": "MP4", ".webm": "WEBM"}
+MOTION_FORMATS = {".gif": "GIF", ".webp": "WEBP", **FILM_FORMATS}
 
 # A GIF's clock ticks 100 times a second, and browsers slow down a frame of a single tick to ten.
 TICKS = {"GIF": 100, "WEBP": 1000}  # a second
@@ -46,6 +48,7 @@ PALETTE_EDGES = 128  # of its 256 colours: those that lie farthest apart
 class _Codecs:
     video: Literal["libx264", "libvpx-vp9"]
     video_options: Mapping[str, str]
+    decoded_ahead: int  # frames by which a picture may be needed before it is shown
     audio: Literal["aac", "libopus"]
 
 
@@ -56,11 +59,13 @@ CODECS = {
     "MP4": _Codecs(
         "libx264",
         {"crf": "18", "preset": "medium", "x264-params": "threads=4:sliced-threads=0:mbtree=0"},
+        2,  # of three between two others, the middle one serves its neighbours
         "aac",
     ),
     "WEBM": _Codecs(
         "libvpx-vp9",
         {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "4", "threads": "4"},
+        0,  # VP9 packs a picture that is needed early into the packet of another
         "libopus",
     ),
 }
@@ -105,7 +110,7 @@ def encode_motion(
         OutputError: a GIF cannot be that fast.
         ValueError: there are no frames, or they differ in size, or ``fps`` is not positive.
     """
-    rate, sizes = _rate(fps), {frame.shape for frame in frames}
+    rate, sizes = frame_rate(fps), {frame.shape for frame in frames}
     if len(sizes) != 1:
         raise ValueError(f"expected frames of one size, got {sizes or 'none'}")
     if bounce:
@@ -144,14 +149,10 @@ def encode_motion(
 
 
 class FilmWriter:
-    """Writes a film frame by frame, with sound, in memory that does not grow with its length.
+    """Writes a silent film frame by frame, in memory that does not grow with its length.
 
-    H.264 and AAC in MP4, VP9 and Opus in WebM, in BT.709 colours. Both codecs share colour among
-    2 x 2 pixels, so a picture with an odd side gets its last row or column twice, rather than
-    being resampled.
-
-    Frame k is shown from k / fps on, and the sound's first sample is heard with frame 0. Sound ends
-    with the pictures: what is longer is cut, what is shorter ends in silence.
+    H.264 in MP4, VP9 in WebM, in BT.709 colours. Both codecs share colour among 2 x 2 pixels, so a
+    picture with an odd side gets its last row or column twice, rather than being resampled.
 
     Leaving the block finishes the film; an error or Ctrl-C leaves nothing of it, and what was at
     ``path`` before, unless ``finish`` is called first. The encoder has a thread of its own. So it
@@ -159,33 +160,17 @@ class FilmWriter:
     meets it with half a frame written.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        provenance: Provenance,
-        *,
-        fps: float,
-        soundtrack: Soundtrack | None = None,
-    ) -> None:
+    def __init__(self, path: Path, provenance: Provenance, *, fps: float) -> None:
         """Nothing is written yet.
 
         Raises:
             OutputError: ``path`` ends in neither .mp4 nor .webm.
-            ValueError: ``fps`` is not positive, or the soundtrack has neither 1 nor 2 channels.
+            ValueError: ``fps`` is not positive.
         """
-        if soundtrack and soundtrack.channels not in CHANNELS:
-            raise ValueError(f"expected 1 or 2 channels, got {soundtrack.channels}")
-        format = MOTION_FORMATS.get(path.suffix.lower(), "")
-        if format not in FILMS:
-            raise OutputError(f"'{path}' cannot be a film: let the name end in .mp4 or .webm.")
         self.finished = False
         self._path = path
         self._new_film = partial(
-            _Film,
-            format=format,
-            provenance=provenance,
-            rate=_rate(fps),
-            soundtrack=soundtrack,
+            _Film, format=format_of(path, FILM_FORMATS), provenance=provenance, rate=frame_rate(fps)
         )
         self._exits = ExitStack()
         self._shape: tuple[int, ...] = ()
@@ -252,45 +237,90 @@ class FilmWriter:
             self._job.result()
 
 
-class _Film:
-    """Pictures and sound on their way into a container, in step."""
+def join_films(
+    path: Path,
+    parts: Sequence[Path],
+    provenance: Provenance,
+    *,
+    fps: float,
+    soundtrack: Soundtrack | None = None,
+    replace: bool = True,
+) -> int:
+    """One film of many, shown one behind another: no picture is encoded again.
 
-    def __init__(
-        self,
-        file: BinaryIO,
-        format: str,
-        provenance: Provenance,
-        rate: Fraction,
-        soundtrack: Soundtrack | None = None,
-    ) -> None:
-        import av  # 64 ms that pictures do not need
+    Frame k is shown from k / fps on, and the sound's first sample is heard with frame 0. Sound ends
+    with the pictures: what is longer is cut, what is shorter ends in silence. It is AAC in MP4 and
+    Opus in WebM. An MP4's index comes first, so that a browser plays it while it still loads.
+
+    Args:
+        path: where; it is there once it is whole.
+        parts: silent films of this ``fps`` and of one size, as ``FilmWriter`` makes them, each with
+            the ending of ``path``.
+        provenance: how the whole was made.
+        fps: frames a second.
+        soundtrack: what is heard meanwhile.
+        replace: whether a file that is there gives way.
+
+    Returns:
+        How many frames it shows.
+
+    Raises:
+        OutputError: ``path`` is no film's name, or cannot be written.
+        ValueError: no parts, ``fps`` is not positive, or a soundtrack of neither 1 nor 2 channels.
+    """
+    import av  # 64 ms that pictures do not need
+
+    format, rate = format_of(path, FILM_FORMATS), frame_rate(fps)
+    if not parts:
+        raise ValueError("expected at least one part, got none")
+    if soundtrack and soundtrack.channels not in CHANNELS:
+        raise ValueError(f"expected 1 or 2 channels, got {soundtrack.channels}")
+    frames = 0
+    with draft_of(path, replace) as file, ExitStack() as exits:
+        # By its name, since FFmpeg must read what it wrote to make room for the index in front.
+        options = {"movflags": "+faststart"} if format == "MP4" else {}
+        film = exits.enter_context(_container(file.name, format, provenance, options))
+        for part in parts:
+            with av.open(str(part), options={"protocol_whitelist": "file"}) as reel:
+                source, first = reel.streams.video[0], frames
+                if not first:
+                    video = film.add_stream_from_template(source)
+                    video.time_base = 1 / rate
+                    voice = soundtrack and _Voice(film, soundtrack, format, rate)
+                per_tick = (source.time_base or 1 / rate) * rate  # frames
+                for packet in reel.demux(source):
+                    if packet.pts is None:  # the end is an empty packet
+                        continue
+                    # A container rounds its clock, but a frame's number is exact in every part.
+                    packet.pts = first + round(packet.pts * per_tick)
+                    packet.dts = frames - CODECS[format].decoded_ahead  # a short part counts less
+                    packet.duration, packet.time_base = 1, 1 / rate
+                    packet.stream = video
+                    film.mux(packet)
+                    frames += 1
+                    if voice:
+                        voice.speak(frames)
+        if voice:
+            voice.close()
+    return frames
+
+
+class _Film:
+    """Pictures on their way into a container."""
+
+    def __init__(self, file: BinaryIO, format: str, provenance: Provenance, rate: Fraction) -> None:
         from av.video.reformatter import VideoReformatter
 
         codecs = CODECS[format]
-        # Without bitexact a WebM gets a random number, and the same film other bytes.
-        options = {"fflags": "+bitexact"}
-        self._container = av.open(file, "w", format=format.lower(), options=options)
-        self._container.metadata.update(embedding(provenance, format))
+        self._container = _container(file, format, provenance)
         self._colours = VideoReformatter()
         self._rate, self.frames = rate, 0
         self._video = self._container.add_stream(
             codecs.video, rate=rate, options=dict(codecs.video_options)
         )
-        self._audio: AudioStream | None = None
-        if soundtrack:
-            rates = [hz for hz in av.Codec(codecs.audio, "w").audio_rates or () if hz <= STUDIO_HZ]
-            hertz = soundtrack.sample_rate if soundtrack.sample_rate in rates else STUDIO_HZ
-            self._audio = self._container.add_stream(
-                codecs.audio,
-                rate=hertz,
-                bit_rate=BITS_PER_CHANNEL * soundtrack.channels,
-                layout=CHANNELS[soundtrack.channels],
-            )
-            self._blocks = _at_rate(soundtrack, hertz)
-            self._rest = np.zeros((0, soundtrack.channels), np.float32)
 
     def add(self, picture: Picture) -> None:
-        """One picture, and the sound up to its end."""
+        """One picture."""
         import av
         from av.video.reformatter import ColorRange, Colorspace
 
@@ -311,16 +341,9 @@ class _Film:
         frame.pts, frame.time_base = self.frames, 1 / self._rate
         self._container.mux(self._video.encode(frame))
         self.frames += 1
-        if self._audio:
-            hertz = self._audio.rate
-            start, end = (round(k * hertz / self._rate) for k in (self.frames - 1, self.frames))
-            heard = np.ascontiguousarray(self._hear(end - start).T)
-            sound = av.AudioFrame.from_ndarray(heard, "fltp", self._audio.layout.name)
-            sound.sample_rate, sound.pts, sound.time_base = hertz, start, Fraction(1, hertz)
-            self._container.mux(self._audio.encode(sound))
 
     def close(self) -> None:
-        """Write what the encoders still hold, and the container's index.
+        """Write what the encoder still holds, and the container's index.
 
         Raises:
             ValueError: there was no picture.
@@ -328,9 +351,44 @@ class _Film:
         if not self.frames:
             raise ValueError("a film needs at least one picture")
         self._container.mux(self._video.encode(None))
-        if self._audio:
-            self._container.mux(self._audio.encode(None))
         self._container.close()
+
+
+class _Voice:
+    """A film's sound on its way into the container, in step with the pictures."""
+
+    def __init__(
+        self, film: "OutputContainer", soundtrack: Soundtrack, format: str, rate: Fraction
+    ) -> None:
+        import av
+
+        codec = CODECS[format].audio
+        rates = [hz for hz in av.Codec(codec, "w").audio_rates or () if hz <= STUDIO_HZ]
+        hertz = soundtrack.sample_rate if soundtrack.sample_rate in rates else STUDIO_HZ
+        self._film, self._rate, self._heard = film, rate, 0
+        self._track = film.add_stream(
+            codec,
+            rate=hertz,
+            bit_rate=BITS_PER_CHANNEL * soundtrack.channels,
+            layout=CHANNELS[soundtrack.channels],
+        )
+        self._blocks = _at_rate(soundtrack, hertz)
+        self._rest = np.zeros((0, soundtrack.channels), np.float32)
+
+    def speak(self, frames: int) -> None:
+        """The sound up to the end of so many frames."""
+        import av
+
+        hertz = self._track.rate
+        start, self._heard = self._heard, round(frames * hertz / self._rate)
+        heard = np.ascontiguousarray(self._hear(self._heard - start).T)
+        sound = av.AudioFrame.from_ndarray(heard, "fltp", self._track.layout.name)
+        sound.sample_rate, sound.pts, sound.time_base = hertz, start, Fraction(1, hertz)
+        self._film.mux(self._track.encode(sound))
+
+    def close(self) -> None:
+        """Write what the encoder still holds."""
+        self._film.mux(self._track.encode(None))
 
     def _hear(self, samples: int) -> Samples:
         """The next samples of the sound, shape (samples, channels); after its end, silence."""
@@ -343,6 +401,40 @@ class _Film:
             self._rest = self._rest[samples:]
             samples -= len(pieces[-1])
         return np.concatenate(pieces)
+
+
+def video_encoder() -> str:
+    """Which FFmpeg encodes the pictures: films of different ones do not join."""
+    import av
+
+    return "libavcodec " + ".".join(map(str, av.library_versions["libavcodec"]))
+
+
+def frame_rate(fps: float) -> Fraction:
+    """Frames a second as a container counts them: 29.97 is 2997/100.
+
+    Raises:
+        ValueError: ``fps`` is not positive.
+    """
+    rate = Fraction(fps).limit_denominator(1001)
+    if rate <= 0:
+        raise ValueError(f"expected fps > 0, got {fps}")
+    return rate
+
+
+def _container(
+    file: BinaryIO | str,
+    format: str,
+    provenance: Provenance,
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> "OutputContainer":
+    import av  # 64 ms that pictures do not need
+
+    # Without bitexact a WebM gets a random number, and the same film other bytes.
+    options = {"fflags": "+bitexact", **options}
+    container = av.open(file, "w", format=format.lower(), options=options)
+    container.metadata.update(embedding(provenance, format))
+    return container
 
 
 def _at_rate(soundtrack: Soundtrack, hertz: int) -> Iterator[Samples]:
@@ -358,18 +450,6 @@ def _at_rate(soundtrack: Soundtrack, hertz: int) -> Iterator[Samples]:
     for block in blocks:
         yield resampler.resample_chunk(block)
     yield resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
-
-
-def _rate(fps: float) -> Fraction:
-    """Frames a second as a container counts them: 29.97 is 2997/100.
-
-    Raises:
-        ValueError: ``fps`` is not positive.
-    """
-    rate = Fraction(fps).limit_denominator(1001)
-    if rate <= 0:
-        raise ValueError(f"expected fps > 0, got {fps}")
-    return rate
 
 
 def _milliseconds(frames: int, fps: float, ticks: int) -> list[int]:

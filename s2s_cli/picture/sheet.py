@@ -116,6 +116,37 @@ def strip(pictures: Sequence[Picture], labels: Sequence[str], *, cell_px: int = 
     return _framed(_grid(cells, len(cells), round(GAP_PX * unit)), unit)
 
 
+def table(
+    pictures: Sequence[Sequence[Picture]],
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    *,
+    cell_px: int = CELL_PX,
+) -> Picture:
+    """Rows and columns of pictures, each row with a word before it, each column with one above.
+
+    Returns:
+        Shape (H, W, 3).
+
+    Raises:
+        ValueError: there is not one label for each row and column, or no picture.
+    """
+    if not pictures or not pictures[0]:
+        raise ValueError("a table needs at least one picture")
+    unit = cell_px / CELL_PX
+    gap, px = round(GAP_PX * unit), LABEL_PX * unit
+    rows = []
+    for label, row in zip(row_labels, pictures, strict=True):
+        cells = [_rounded(resize(p, cell_px), CORNER_PX * unit) for p in row]
+        # Read from below, as the axis of a diagram, so that a long name takes no room.
+        name = np.rot90(_line(label, "", cells[0].shape[0], px, PENCIL))
+        rows.append(_beside(name, _grid(cells, len(column_labels), gap), gap))
+    heads = [_line(label, "", cell_px, px, PENCIL) for label in column_labels]
+    corner = _blank(1, name.shape[1])
+    head = _beside(corner, _grid(heads, len(heads), gap), gap)
+    return _framed(_grid([head, *rows], 1, gap), unit)
+
+
 def draw_waveform(wave: Wave, width: int, height: int) -> Picture:
     """How far the air swings over time, shape (height, width, 3); louder is lighter.
 
@@ -210,6 +241,15 @@ def _grid(blocks: Sequence[Picture], columns: int, gap: int) -> Picture:
             left = column * (width + gap)
             page[top : top + block.shape[0], left : left + block.shape[1]] = block
         top += height + gap
+    return page
+
+
+def _beside(left: Picture, right: Picture, gap: int) -> Picture:
+    """Two blocks of unlike width side by side, aligned at their tops."""
+    width = left.shape[1] + gap + right.shape[1]
+    page = _blank(max(left.shape[0], right.shape[0]), width)
+    page[: left.shape[0], : left.shape[1]] = left
+    page[: right.shape[0], width - right.shape[1] :] = right
     return page
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.errors import RecipeError
+from s2s_cli.networks.layers import fast_precision
 from s2s_cli.training.recipe import Plan
 from s2s_cli.training.state import State
 
@@ -71,11 +72,12 @@ def train(
     checkpoint = folder / f"{stage.name}.checkpoint"
     if checkpoint.exists():
         state.load(checkpoint)
+    narrow = fast_precision(device.type) == "bfloat16"
     told = watch(stage.name, plan.steps, state.step)
     started, first = time.monotonic(), state.step
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         while state.step < plan.steps:
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "mps"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=narrow):
                 losses = stage.losses(chance_of(seed, stage.name, state.step))
             measures = {name: float(value.detach()) for name, value in losses.items()}
             if not torch.isfinite(losses["loss"]):

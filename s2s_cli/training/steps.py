@@ -177,30 +177,48 @@ class LearnAudioEncoder:
         self.photo_scenes = scene_numbers(photos.scenes, names)
         self.sound_scenes = scene_numbers(sounds.scenes, names)
         self.features = unit(encode_photos(encoder, photos.pictures))
+        middle = centre(photos.pictures, recipe.close_crop)
+        self.approach = unit(encode_photos(encoder, middle)) - self.features
         self.weights = balanced_weights(sounds.scenes, recipe.evenness)
         self.weights[self.sound_scenes < 0] = 0  # a sound without photos teaches nothing
+        levels = torch.stack([level_db(wave.float() / 32_768) for wave in sounds.waves])
+        self.usual_db = levels.median()
         self.network = channels_last(AudioEncoder(recipe.network))
 
     def losses(self, chance: torch.Generator) -> dict[str, Tensor]:
-        """Sound2Scene Eq. 2, some sounds mixed and their targets with them."""
+        """Sound2Scene Eq. 2; some sounds are mixed and their targets with them, and louder ones
+        have nearer targets.
+        """
         recipe, batch, device = self.recipe, self.plan.batch, self.features.device
         chosen = draw(self.weights, batch, chance)
-        samples = round(recipe.network.seconds * recipe.network.sample_rate)
+        # The network averages over time, so a shorter window is the like at less cost.
+        window_s = recipe.window_s or recipe.network.seconds
+        samples = round(window_s * recipe.network.sample_rate)
         waves = torch.stack(
             [random_window(self.sounds.waves[i], samples, chance) for i in chosen.tolist()]
         )
-        gain_db = uniform(batch, -recipe.gain_db, recipe.gain_db, chance)
-        waves = waves * 10 ** (gain_db / 20)[:, None]
-        scenes = self.sound_scenes[chosen].repeat_interleave(recipe.photos_per_sound)
-        photos = same_scene(scenes, self.photo_scenes, chance).to(device)
-        targets = unit(self.features[photos].unflatten(0, (batch, -1)).mean(dim=1))
-
         partner = torch.randperm(batch, generator=chance)
         ratio = uniform(batch, 0.3, 0.7, chance)
         ratio = torch.where(torch.rand(batch, generator=chance) < recipe.mixed, ratio, 1.0)[:, None]
-        waves = (ratio * waves + (1 - ratio) * waves[partner]).to(device)
-        ratio = ratio.to(device)
-        targets = unit(ratio * targets + (1 - ratio) * targets[partner.to(device)])
+        # Both at one level, so that the ratio is what is heard and not how they were recorded.
+        levelled = 10 ** ((level_db(waves) - level_db(waves[partner])) / 20)[:, None]
+        waves = ratio * waves + (1 - ratio) * levelled * waves[partner]
+        gain_db = uniform(batch, -recipe.gain_db, recipe.gain_db, chance)
+        waves = waves * 10 ** (gain_db / 20)[:, None]
+
+        scenes = self.sound_scenes[chosen].repeat_interleave(recipe.photos_per_sound)
+        photos = same_scene(scenes, self.photo_scenes, chance).to(device)
+        louder_db = (level_db(waves) - self.usual_db).clamp(-18, 18).to(device)[:, None]
+        nearer = recipe.closeness * louder_db / 12
+        whole, approach = (
+            values[photos].unflatten(0, (batch, -1)).mean(dim=1)
+            for values in (self.features, self.approach)
+        )
+        ratio, partner, waves = ratio.to(device), partner.to(device), waves.to(device)
+        whole, approach = (
+            ratio * values + (1 - ratio) * values[partner] for values in (whole, approach)
+        )
+        targets = unit(whole + nearer * approach)
 
         with exact(device):
             seen = FRONT_ENDS[recipe.network.front_end](waves)
@@ -247,6 +265,18 @@ def encode_latents(autoencoder: Autoencoder, photos: Tensor, batch: int = 64) ->
             encoded = autoencoder.encode(pictures)
         latents.append(encoded.half().unflatten(0, (4, -1)).transpose(0, 1))
     return torch.cat(latents)
+
+
+def centre(photos: Tensor, share: float) -> Tensor:
+    """The middle of photos (photos, 3, h, w), its sides ``share`` of theirs."""
+    high, wide = (round(share * side) for side in photos.shape[2:])
+    top, left = (photos.shape[2] - high) // 2, (photos.shape[3] - wide) // 2
+    return photos[:, :, top : top + high, left : left + wide]
+
+
+def level_db(waves: Tensor) -> Tensor:
+    """How loud waves (..., samples) are on average, in dB of full scale; silence is -100."""
+    return 10 * waves.square().mean(dim=-1).clamp_min(1e-10).log10()
 
 
 def nearest(features: Tensor, count: int, batch: int = 1024) -> Tensor:

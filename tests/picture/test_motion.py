@@ -25,6 +25,7 @@ from s2s_cli.picture.motion import (
     FilmWriter,
     Soundtrack,
     encode_motion,
+    join_films,
 )
 from s2s_cli.picture.provenance import Provenance, Source, read_provenance
 
@@ -117,15 +118,32 @@ def write_film(
     frames: Iterable[np.ndarray],
     *,
     fps: float = FPS,
-    soundtrack: Soundtrack | None = None,
     then: BaseException | None = None,
 ) -> None:
-    """The whole film, unless something happens at its end."""
-    with FilmWriter(path, RAIN, fps=fps, soundtrack=soundtrack) as film:
+    """A silent film, unless something happens at its end."""
+    with FilmWriter(path, RAIN, fps=fps) as film:
         for frame in frames:
             film.add(frame)
         if then:
             raise then
+
+
+def write_parts(
+    folder: Path, ending: str, frames: Iterable[np.ndarray], *, fps: float = FPS, longest: int = 16
+) -> list[Path]:
+    """The same, in parts."""
+    frames = list(frames)
+    parts = []
+    for first in range(0, len(frames), longest):
+        parts.append(folder / "parts" / f"{first}{ending}")
+        write_film(parts[-1], frames[first : first + longest], fps=fps)
+    return parts
+
+
+def join(path: Path, frames: Iterable[np.ndarray], sound: Soundtrack, *, fps: float = FPS) -> None:
+    """A film with sound, joined of parts."""
+    parts = write_parts(path.parent, path.suffix, frames, fps=fps)
+    join_films(path, parts, RAIN, fps=fps, soundtrack=sound)
 
 
 def black(frames: int) -> list[np.ndarray]:
@@ -349,7 +367,7 @@ def test_a_flash_and_its_click_meet(tmp_path, ending):
     wave = np.zeros(4 * rate, np.float32)
     wave[rate::rate] = 1
     frames = [*black(FPS), *(flat(255) + black(FPS - 1)) * 3]
-    write_film(path, frames, soundtrack=Soundtrack([wave], rate))
+    join(path, frames, Soundtrack([wave], rate))
     with av.open(str(path)) as film:
         flashes = [f.time for f in film.decode(video=0) if f.to_ndarray(format="gray").mean() > 128]
     sound, hertz = heard(path)
@@ -372,7 +390,7 @@ def test_the_sound_starts_to_the_sample(tmp_path, ending, rate, channels, fps, a
     """Codecs put silence before the sound; the container must tell players to skip it."""
     path, wave = tmp_path / f"film{ending}", noise(2.2, rate, channels)
     pieces = np.split(wave, [1, 1, 900, 5000])  # of any length, one of them empty
-    write_film(path, black(round(2 * fps)), fps=fps, soundtrack=Soundtrack(pieces, rate, channels))
+    join(path, black(round(2 * fps)), Soundtrack(pieces, rate, channels), fps=fps)
     sound, hertz = heard(path)
     assert (len(sound), hertz) == (channels, aac_rate if ending == ".mp4" else 48_000)
     window = slice(hertz // 2, 3 * hertz // 2)  # of the second in the middle
@@ -390,7 +408,7 @@ def test_the_sound_starts_to_the_sample(tmp_path, ending, rate, channels, fps, a
 @pytest.mark.parametrize("seconds", [0.5, 2, 3])
 def test_the_sound_is_as_long_as_the_pictures(tmp_path, ending, seconds):
     path, rate = tmp_path / f"film{ending}", 48_000
-    write_film(path, black(2 * FPS), soundtrack=Soundtrack([noise(seconds, rate)], rate))
+    join(path, black(2 * FPS), Soundtrack([noise(seconds, rate)], rate))
     ends = {"video": 0.0, "audio": 0.0}
     with av.open(str(path)) as film:
         assert film.duration / 1e6 == pytest.approx(2, abs=1 / FPS)
@@ -410,7 +428,7 @@ def test_sound_and_pictures_lie_side_by_side(tmp_path, ending):
     """Else a player must hold one until it finds the other."""
     path, rate = tmp_path / f"film{ending}", 16_000
     frames = flat(*range(8 * FPS))
-    write_film(path, frames, soundtrack=Soundtrack([noise(8, rate)], rate))
+    join(path, frames, Soundtrack([noise(8, rate)], rate))
     reached = {"video": 0.0, "audio": 0.0}
     with av.open(str(path)) as film:
         for packet in film.demux():
@@ -430,15 +448,62 @@ def test_a_film_takes_no_more_memory_the_longer_it_is(tmp_path, ending):
         while True:
             yield 0.1 * chance.standard_normal((rate // 10, 2)).astype(np.float32)
 
-    def megabytes(frames: int) -> float:
-        path = tmp_path / f"film{ending}"
-        with FilmWriter(path, RAIN, fps=FPS, soundtrack=Soundtrack(blocks(), rate, 2)) as film:
+    def megabytes() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+    def grown_by_writing(frames: int) -> float:
+        with FilmWriter(tmp_path / f"part{ending}", RAIN, fps=FPS) as film:
             for _ in range(frames):
                 film.add(chance.integers(0, 256, (32, 32, 3), np.uint8))
-            return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+            return megabytes()
 
-    megabytes(100)
-    assert megabytes(1000) - megabytes(100) < 5  # its sound alone is 15 MB, its bytes some 5
+    def grown_by_joining(parts: int) -> float:
+        heard = Soundtrack(blocks(), rate, 2)
+        many = [tmp_path / f"part{ending}"] * parts
+        join_films(tmp_path / f"film{ending}", many, RAIN, fps=FPS, soundtrack=heard)
+        return megabytes()
+
+    for grown, few, many in ((grown_by_writing, 100, 1000), (grown_by_joining, 1, 3)):
+        grown(few)
+        assert grown(many) - grown(few) < 5  # its sound alone would be 15 MB
+
+
+@pytest.mark.parametrize("ending", FILMS)
+@pytest.mark.parametrize("fps", [0.5, 12, 29.97])
+def test_no_seam_shows_where_parts_were_joined(tmp_path, ending, fps):
+    """Pictures that lean on later ones lie out of order, of which a short part has fewer."""
+    path, frames = tmp_path / f"film{ending}", flat(*range(20, 71))
+    parts = []
+    for number, (a, b) in enumerate([(0, 16), (16, 32), (32, 33), (33, 49), (49, 51)]):
+        parts.append(tmp_path / f"{number}{ending}")
+        write_film(parts[-1], frames[a:b], fps=fps)
+    assert join_films(path, parts, RAIN, fps=fps) == 51
+    assert read_provenance(path) == RAIN
+    with av.open(str(path)) as film:
+        seen = list(film.decode(video=0))
+    assert [f.to_ndarray(format="rgb24").mean() for f in seen] == pytest.approx(
+        [frame.mean() for frame in frames], abs=2
+    )
+    tick = 0.001 if ending == ".webm" else 1e-9
+    assert [f.time for f in seen] == pytest.approx([k / fps for k in range(51)], abs=tick)
+
+
+def test_joining_encodes_no_picture_again(tmp_path):
+    parts = write_parts(tmp_path, ".mp4", dawn(40))
+    join_films(tmp_path / "film.mp4", parts, RAIN, fps=FPS)
+
+    def pictures(path: Path) -> list[bytes]:
+        with av.open(str(path)) as film:
+            return [bytes(packet) for packet in film.demux(video=0) if packet.size]
+
+    assert pictures(tmp_path / "film.mp4") == [p for part in parts for p in pictures(part)]
+
+
+def test_the_index_of_an_mp4_comes_first(tmp_path):
+    """So that a browser need not load all of it before it plays."""
+    join(tmp_path / "film.mp4", dawn(20), Soundtrack([noise(1, 16_000)], 16_000))
+    data = (tmp_path / "film.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
 
 
 @pytest.mark.parametrize("ending", FILMS)
@@ -458,21 +523,28 @@ def test_a_film_says_how_it_was_made(tmp_path, ending):
 @pytest.mark.parametrize("ending", FILMS)
 def test_the_same_film_is_the_same_bytes(tmp_path, ending):
     for name in "ab":
-        sound = Soundtrack([noise(1, 16_000)], 16_000)
-        with FilmWriter(tmp_path / (name + ending), RAIN, fps=FPS, soundtrack=sound) as film:
+        with FilmWriter(tmp_path / (name + ending), RAIN, fps=FPS) as film:
             for frame in dawn(25, 32):
                 film.add(frame)
                 frame[:] = 0  # its array may be used again at once
-    assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
+        sound = Soundtrack([noise(1, 16_000)], 16_000)
+        join_films(
+            tmp_path / f"{name}-joined{ending}",
+            [tmp_path / (name + ending)] * 2,
+            RAIN,
+            fps=FPS,
+            soundtrack=sound,
+        )
+    for name in (ending, f"-joined{ending}"):
+        assert (tmp_path / f"a{name}").read_bytes() == (tmp_path / f"b{name}").read_bytes()
     assert shown((tmp_path / f"a{ending}").read_bytes(), ending[1:].upper())[3].mean() > 50
 
 
 @pytest.mark.parametrize("ending", FILMS)
 @pytest.mark.parametrize("delay_s", [0.01, 0.05, 0.1, 0.15, 0.2])
 def test_ctrl_c_can_leave_a_playable_film(tmp_path, ending, delay_s):
-    path, rate = tmp_path / f"film{ending}", 16_000
-    soundtrack = Soundtrack(itertools.repeat(noise(0.1, rate)), rate)
-    film = FilmWriter(path, RAIN, fps=FPS, soundtrack=soundtrack)
+    path = tmp_path / f"film{ending}"
+    film = FilmWriter(path, RAIN, fps=FPS)
 
     def paint_until_ctrl_c() -> None:
         with film:
@@ -491,8 +563,6 @@ def test_ctrl_c_can_leave_a_playable_film(tmp_path, ending, delay_s):
     assert len(seen) == film.frames >= 1
     expected = [0, *(GREYS[k % len(GREYS)] for k in range(film.frames - 1))]
     assert [frame.mean() for frame in seen] == pytest.approx(expected, abs=3)
-    sound, hertz = heard(path)
-    assert sound.shape[1] / hertz == pytest.approx(film.frames / FPS, abs=0.07)  # one AAC packet
     assert names(tmp_path) == [path.name]
 
 
@@ -521,32 +591,60 @@ def test_a_full_disk_ends_in_a_sentence(tmp_path, ending):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("frames", [3, 6])  # it breaks off in the third
-def test_a_sound_that_breaks_off_stops_the_film(tmp_path, frames):
+@pytest.mark.parametrize("ending", FILMS)
+def test_a_disk_that_fills_up_while_parts_are_joined(tmp_path, ending):
+    resource = pytest.importorskip("resource")
+    frames = np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), np.uint8)
+    part = tmp_path / f"part{ending}"
+    write_film(part, frames)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (part.stat().st_size * 3 // 2, hard))
+    try:
+        with pytest.raises(OutputError, match=r"Cannot write '.*film\..*': File too large"):
+            join_films(tmp_path / f"film{ending}", [part] * 3, RAIN, fps=FPS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == [part.name]
+
+
+def test_a_sound_that_breaks_off_stops_the_film(tmp_path):
     def broken() -> Iterator[np.ndarray]:
         yield noise(0.1, 16_000)
         raise PictureError("the sound broke off")
 
     with pytest.raises(PictureError, match="broke off"):
-        write_film(tmp_path / "film.mp4", black(frames), soundtrack=Soundtrack(broken(), 16_000))
-    assert names(tmp_path) == []
+        join(tmp_path / "film.mp4", black(6), Soundtrack(broken(), 16_000))
+    assert names(tmp_path) == ["parts"]
 
 
 def test_a_film_refuses_what_it_cannot_show(tmp_path):
     path = tmp_path / "film.mp4"
-    with pytest.raises(OutputError, match=r"film\.gif' cannot be a film: .* \.mp4 or \.webm"):
-        write_film(tmp_path / "film.gif", black(1))
+    for refused in (write_film, lambda path, _: join_films(path, [path], RAIN, fps=FPS)):
+        with pytest.raises(OutputError, match=r"film\.gif' .* end in \.mp4, \.webm"):
+            refused(tmp_path / "film.gif", black(1))
     with pytest.raises(ValueError, match="fps > 0"):
         write_film(path, black(1), fps=0)
     with pytest.raises(ValueError, match="1 or 2 channels, got 6"):
-        write_film(path, black(1), soundtrack=Soundtrack([], 16_000, 6))
+        join(path, black(1), Soundtrack([], 16_000, 6))
     with pytest.raises(ValueError, match="cannot reshape"):
-        write_film(path, black(9), soundtrack=Soundtrack([noise(1, 16_000, 2)], 16_000, 1))
+        join(path, black(9), Soundtrack([noise(1, 16_000, 2)], 16_000, 1))
     with pytest.raises(ValueError, match="at least one picture"):
         write_film(path, [])
+    with pytest.raises(ValueError, match="at least one part"):
+        join_films(path, [], RAIN, fps=FPS)
     with pytest.raises(ValueError, match=r"expected a picture of shape \(16, 16, 3\)"):
         write_film(path, black(1) + flat(0, side_px=8))
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(OutputError, match="part of that path is a file"):
         write_film(tmp_path / "file" / "film.mp4", black(1))
-    assert names(tmp_path) == ["file"]
+    assert names(tmp_path) == ["file", "parts"]
+
+
+def test_another_programs_film_stays_unless_it_may_be_replaced(tmp_path):
+    path, parts = tmp_path / "film.mp4", write_parts(tmp_path, ".mp4", black(1))
+    path.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="written by another program meanwhile"):
+        join_films(path, parts, RAIN, fps=FPS, replace=False)
+    assert path.read_bytes() == b"mine"
+    join_films(path, parts, RAIN, fps=FPS)
+    assert read_provenance(path) == RAIN

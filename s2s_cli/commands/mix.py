@@ -1,0 +1,167 @@
+"""``s2s mix``: several sounds become one picture."""
+
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Annotated
+
+import typer
+
+from s2s_cli import console, options
+
+
+class Space(StrEnum):
+    """Where sounds meet."""
+
+    WAVE = "wave"
+    LATENT = "latent"
+
+
+MixedSounds = Annotated[
+    list[str],
+    typer.Argument(metavar="A B [C...]", help="Two or more sounds.", show_default=False),
+]
+Ratio = Annotated[
+    float,
+    typer.Option(
+        "--ratio", min=0, max=1, callback=options.not_nan, help="Share of B: 0 is all A, 1 all B."
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="1,2,1",
+        help="One weight a sound, instead of a ratio; only proportions count.",
+        show_default=False,
+    ),
+]
+Sweep = Annotated[
+    int | None,
+    typer.Option(
+        "--sweep",
+        min=2,
+        max=options.LONGEST_WALK,
+        metavar="N",
+        help="Paint N ratios from all A to all B, as --out asks: a GIF, a film, frames, a strip.",
+        show_default=False,
+    ),
+]
+GainA = Annotated[float, options.gain_db("--gain-a", "Makes A louder or quieter first.")]
+GainB = Annotated[float, options.gain_db("--gain-b", "Makes B louder or quieter first.")]
+In = Annotated[
+    Space,
+    typer.Option("--in", help="Mix the waves, or the features that the model makes of them."),
+]
+Pad = Annotated[
+    bool, typer.Option("--pad", help="Shorter sounds end in silence; else they are repeated.")
+]
+KeepSound = Annotated[
+    bool, typer.Option("--keep-sound", help="Also write each mixture, as a .wav file.")
+]
+
+
+def mix(
+    sounds: MixedSounds,
+    ratio: Ratio = 0.5,
+    weights: Weights = None,
+    sweep: Sweep = None,
+    gain_a: GainA = 0.0,
+    gain_b: GainB = 0.0,
+    space: In = Space.WAVE,
+    pad: Pad = False,
+    keep_sound: KeepSound = False,
+    out: options.Mixed = None,
+    fps: options.Fps = 6.0,
+    bounce: options.Bounce = False,
+    once: options.Once = False,
+    sheet: options.Strip = False,
+    seed: options.Seed = 0,
+    model: options.Model = options.DEFAULT_MODEL,
+    device: options.DeviceOption = options.Device.AUTO,
+    start: options.Start = 0.0,
+    truncation: options.Truncation = 1.0,
+    size: options.Size = None,
+    show: options.Show = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    force: options.Force = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Mix sounds, and paint the mixture.
+
+    With --ratio 0 this is the picture of A alone, with --ratio 1 that of B. A mixture that would
+    be louder than full scale is turned down, and that is said.
+    """
+    console.be_quiet(quiet)
+    proportions = numbers_of(weights, len(sounds))
+    if len(sounds) < 2:
+        raise typer.BadParameter("Name at least two sounds.", param_hint="A B")
+    if len(sounds) > 2 and not proportions:
+        raise typer.BadParameter(
+            f"A ratio is of two sounds, and here are {len(sounds)}: give --weights.",
+            param_hint="--ratio",
+        )
+    if sweep and proportions:
+        raise typer.BadParameter("A sweep is of ratios: leave out --weights.", param_hint="--sweep")
+    if keep_sound and space is Space.LATENT:
+        raise typer.BadParameter(
+            "Features cannot be heard: leave out --in latent.", param_hint="--keep-sound"
+        )
+    from s2s_cli.delivery import Delivery, Exhibition
+    from s2s_cli.picture.gallery import place
+    from s2s_cli.studio import Look, Studio
+    from s2s_cli.walks import Mixture, Motion, Walk, evenly, short_name
+
+    plan = Mixture(
+        weights=proportions,
+        gains_db=(gain_a, gain_b, *[0.0] * (len(sounds) - 2)),
+        pad=pad,
+        latent=space is Space.LATENT,
+    )
+    delivery = Delivery(json=json, show=show, force=force, dry_run=dry_run)
+    motion = Motion(fps=fps, bounce=bounce, loop=not once)
+    names = "+".join(short_name(sound) for sound in sounds)
+    exhibition = Exhibition(delivery, out, names, motion, sheet) if sweep else None
+    wall = exhibition.wall if exhibition else place(out)
+    studio = Studio.open(model, device)
+    heard = tuple(studio.hear(sound, start) for sound in sounds)
+    for one in heard:
+        for remark in one.sound.remarks:
+            console.note(remark)
+    walk = Walk(plan, heard, seed, Look(start_s=start, truncation=truncation, size_px=size))
+    places = evenly(0, 1, sweep) if sweep else [ratio if not proportions else 0.0]
+    if not plan.latent:
+        turned_db = min(plan.wave(heard, at)[1] for at in places)
+        if turned_db < 0:
+            console.note(f"The mixture was turned down by {-turned_db:.1f} dB, to full scale.")
+    if exhibition:
+        with console.progress("painting", len(places), "pictures") as bar:
+            exhibition.walk(walk, places, bar.advance)
+    else:
+        path = wall.named(PurePath(names))
+        delivery.picture(path, walk.provenance(at=places[0]), lambda: walk.paint(places[0]))
+    if keep_sound:
+        for number, at in enumerate(places):
+            path = wall.named(PurePath(names), f"-{number:03}" if sweep else "")
+            wave, _ = plan.wave(heard, at)
+            with delivery.attempt():
+                delivery.sound(path.with_suffix(".wav"), wave, heard[0].sound.sample_rate)
+    delivery.close()
+
+
+def numbers_of(text: str | None, count: int) -> tuple[float, ...]:
+    """The weights of a text such as 1,2,1; none for none."""
+    if text is None:
+        return ()
+    try:
+        weights = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        weights = ()
+    if len(weights) != count or not all(0 <= weight < float("inf") for weight in weights):
+        raise typer.BadParameter(
+            f"'{text}' is not {count} weights, one for each sound: write 1,2,1.",
+            param_hint="--weights",
+        )
+    if not sum(weights):
+        raise typer.BadParameter("At least one weight must be above 0.", param_hint="--weights")
+    return weights

@@ -1,0 +1,458 @@
+"""Ways through the aligned space, along which one number changes: Sound2Scene, section 5.
+
+A plan says how a feature comes of sounds and pictures at one place of the way; a walk is a plan
+with the sounds and pictures themselves. A place is a number in the plan's own unit, and what is
+painted there does not depend on which other places are visited.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import PurePath
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from s2s_cli.audio.mixing import apply_gain_db, limit_peak, mix
+from s2s_cli.audio.sound import Wave, fit
+from s2s_cli.audio.spectrogram import median_above_floor_db
+from s2s_cli.errors import ModelError, PictureError, SoundError
+from s2s_cli.latents import Curve, angle_degrees, interpolate, unit
+from s2s_cli.picture.blend import blend
+from s2s_cli.picture.image import Picture, resize_to
+from s2s_cli.picture.photo import Photo
+from s2s_cli.picture.provenance import Provenance, Scalar
+from s2s_cli.picture.sheet import strip, table
+from s2s_cli.studio import Heard, Look, Seen, Studio
+
+End = Heard | Seen
+FULL_SCALE = 1.0
+CLIPPED_DB = (
+    18.0  # as loud as `Through.FEATURE` drives a sound whose own volume a model cannot hear
+)
+HARDLY_HEARD_DEGREES = 2.0  # pictures of features this close look alike
+DEAF_FRONT_ENDS = ("standardised",)  # they make every clip equally loud
+
+
+class Through(StrEnum):
+    """By which way a change of volume reaches the model."""
+
+    WAVE = "wave"  # the samples are multiplied, and that is all
+    FLOOR = "floor"  # the same, around the level at which half of the sound is too quiet to be seen
+    CLIP = "clip"  # the same, from full scale upwards, and what goes beyond is cut off
+    FEATURE = "feature"  # the feature itself moves, from that of the quiet sound to the loud one's
+
+
+class Across(StrEnum):
+    """What a second sound does while the volume of the first one changes."""
+
+    NOTHING = "nothing"  # there is none
+    OPPOSITE = "opposite"  # gets quieter as the first gets louder (Sound2Scene, figure 8)
+    VOLUME = "volume"  # the columns of a table are its gains
+    RATIO = "ratio"  # the columns of a table are its shares, and the rows the gain of both
+
+
+class Blend(StrEnum):
+    """How an edit returns into the photo."""
+
+    NONE = "none"  # not at all: it is the painting, in the photo's aspect
+    LOW = "low"  # the change is added to the whole photo, without its finest detail
+    MASK = "mask"  # the painting takes over where it changed most; elsewhere the photo's own bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a feature comes of sounds and pictures; fields are all the settings that decide it."""
+
+    command: ClassVar[str]
+
+    def feature(self, ends: Sequence[End], at: float) -> Tensor:
+        """What is painted at one place, (features,)."""
+        raise NotImplementedError
+
+    def label(self, ends: Sequence[End], at: float) -> str:
+        """The place, in a few letters."""
+        raise NotImplementedError
+
+    def paint(self, ends: Sequence[End], at: float, seed: int, look: Look) -> Picture:
+        """The picture at one place."""
+        return ends[0].studio.paint(self.feature(ends, at), seed, look)
+
+
+@dataclass(frozen=True)
+class Mixture(Plan):
+    """Several sounds at once (section 5.1). A place is the ratio of two: 0 all first, 1 all second.
+
+    Where ``weights`` are given there is one place only, 0.
+    """
+
+    command = "mix"
+    weights: tuple[float, ...] = ()  # of any sum: only their proportions count
+    gains_db: tuple[float, ...] = ()  # of each sound before it is mixed
+    pad: bool = False  # shorter sounds end in silence; else they repeat
+    latent: bool = False  # features are averaged and not waves
+
+    def shares(self, at: float) -> tuple[float, ...]:
+        """How much of each sound is in the mixture, summing to 1."""
+        if not self.weights:
+            return (1 - at, at)
+        return tuple(weight / math.fsum(self.weights) for weight in self.weights)
+
+    def wave(self, ends: Sequence[End], at: float) -> tuple[Wave, float]:
+        """The mixture, no louder than full scale unless one of its sounds is; and the gain in dB
+        that this took.
+        """
+        waves = waves_of(ends)
+        loudest = max(FULL_SCALE, *(float(np.abs(wave).max()) for wave in waves))
+        louder = [
+            apply_gain_db(wave, gain) for wave, gain in zip(waves, self.gains(ends), strict=True)
+        ]
+        return limit_peak(mix(louder, self.shares(at), self.pad), loudest)
+
+    def gains(self, ends: Sequence[End]) -> tuple[float, ...]:
+        """One for each sound, in dB."""
+        return self.gains_db or (0.0,) * len(ends)
+
+    def feature(self, ends: Sequence[End], at: float) -> Tensor:
+        """Of the mixture, or between the features of its sounds."""
+        studio = ends[0].studio
+        if not self.latent:
+            return studio.feature_of(self.wave(ends, at)[0])
+        waves = zip(waves_of(ends), self.gains(ends), self.shares(at), strict=True)
+        features = [
+            (studio.feature_of(apply_gain_db(wave, gain)), share)
+            for wave, gain, share in waves
+            if share
+        ]
+        if len(features) == 1:
+            return features[0][0]
+        return torch.stack([share * unit(feature) for feature, share in features]).sum(dim=0)
+
+    def label(self, ends: Sequence[End], at: float) -> str:
+        """How much of the second sound there is."""
+        if self.weights:
+            return " : ".join(f"{weight:g}" for weight in self.weights)
+        return short_name(ends[round(at)].name) if at in (0, 1) else f"ratio {at:.2f}"
+
+
+@dataclass(frozen=True)
+class Volume(Plan):
+    """One sound, louder and quieter (section 5.1). A place is a gain in dB."""
+
+    command = "volume-sweep"
+    from_db: float = -24.0  # the ends of the sweep: what ``through`` and ``across`` refer to
+    to_db: float = 12.0
+    through: Through = Through.WAVE
+    across: Across = Across.NOTHING
+
+    def feature(self, ends: Sequence[End], at: float) -> Tensor:
+        """Of the sound at this gain."""
+        if self.across is Across.OPPOSITE:
+            return self.crossed(ends, at, self.from_db + self.to_db - at)
+        studio = ends[0].studio
+        if self.through is not Through.FEATURE:
+            return studio.feature_of(self.wave(ends[0], at))
+        feature: Tensor = ends[0].feature
+        if at == 0:
+            return feature
+        quiet, loud = (studio.feature_of(wave) for wave in extremes(ends[0], *self.span))
+        return unit(feature) + at / (self.to_db - self.from_db) * (unit(loud) - unit(quiet))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Both ends, the quieter one first."""
+        return min(self.from_db, self.to_db), max(self.from_db, self.to_db)
+
+    def wave(self, end: End, gain_db: float) -> Wave:
+        """The sound at this gain, on its way into the model."""
+        (wave,) = waves_of([end])
+        if self.through is Through.FLOOR:
+            middle_db = (self.from_db + self.to_db) / 2
+            return apply_gain_db(wave, half_hidden_db(end) + gain_db - middle_db)
+        if self.through is Through.CLIP:
+            louder = apply_gain_db(wave, full_scale_db(wave) + gain_db - self.span[0])
+            return louder.clip(-FULL_SCALE, FULL_SCALE)
+        return apply_gain_db(wave, gain_db)
+
+    def crossed(self, ends: Sequence[End], gain_db: float, column: float) -> Tensor:
+        """The feature of both sounds, half and half, as they are in one cell of a table.
+
+        Args:
+            ends: two sounds.
+            gain_db: the row: of the first sound, or of both.
+            column: the gain of the second sound in dB, or its share.
+        """
+        by_ratio = self.across is Across.RATIO
+        shares = (1 - column, column) if by_ratio else (0.5, 0.5)
+        gains_db = (gain_db, gain_db if by_ratio else column)
+        waves = [
+            apply_gain_db(wave, gain) for wave, gain in zip(waves_of(ends), gains_db, strict=True)
+        ]
+        return ends[0].studio.feature_of(mix(waves, shares))
+
+    def label(self, ends: Sequence[End], at: float) -> str:  # noqa: ARG002, the plans' signature
+        """The gain, or both."""
+        if self.across is Across.OPPOSITE:
+            return f"{decibels(at)} / {decibels(self.from_db + self.to_db - at)}"
+        return decibels(at)
+
+    def heard_degrees(self, ends: Sequence[End], places: Sequence[float]) -> list[float]:
+        """How far the model hears each place to be from the first, as an angle between features."""
+        features = [self.feature(ends, at) for at in places]
+        return [angle_degrees(features[0], feature) for feature in features]
+
+
+@dataclass(frozen=True)
+class Passage(Plan):
+    """From one sound or picture to the next (section 5.2). A place counts the stops, from 0 on."""
+
+    command = "interpolate"
+    curve: Curve = "linear"
+
+    def feature(self, ends: Sequence[End], at: float) -> Tensor:
+        """Between the features of the stops on either side."""
+        before = min(int(at), len(ends) - 2)
+        return interpolate(ends[before].feature, ends[before + 1].feature, at - before, self.curve)
+
+    def label(self, ends: Sequence[End], at: float) -> str:
+        """The stop's name, or the share of the next."""
+        return short_name(ends[int(at)].name) if at == int(at) else f"{at - int(at):.2f}"
+
+
+@dataclass(frozen=True)
+class Edit(Plan):
+    """A picture moved along the difference of two sounds (section 5.2). A place is the strength.
+
+    The first end is the picture; then comes one sound, quiet and loud, or a sound and the one
+    that it is held against. At 0 this is the reconstruction of the picture.
+    """
+
+    command = "edit"
+    from_db: float = -24.0  # the gains of one sound: the way leads from the first to the second
+    to_db: float = 12.0
+    search_steps: int = 300  # of an inversion by search
+    blend: Blend = Blend.NONE
+
+    def direction(self, ends: Sequence[End]) -> Tensor:
+        """What one unit of strength adds to the picture's feature, (features,)."""
+        studio, sounds = ends[0].studio, ends[1:]
+        if len(sounds) == 2:
+            return unit(sounds[0].feature) - unit(sounds[1].feature)
+        quiet, loud = extremes(
+            sounds[0], min(self.from_db, self.to_db), max(self.from_db, self.to_db)
+        )
+        louder = unit(studio.feature_of(loud)) - unit(studio.feature_of(quiet))
+        return louder if self.to_db > self.from_db else -louder
+
+    def feature(self, ends: Sequence[End], at: float) -> Tensor:
+        """The picture's own, moved."""
+        own = picture_of(ends).inversion(self.search_steps).feature
+        return unit(own) + at * self.direction(ends) if at else own
+
+    def label(self, ends: Sequence[End], at: float) -> str:  # noqa: ARG002, the plans' signature
+        """The strength."""
+        return f"strength {at:g}" if at else "reconstruction"
+
+    def paint(self, ends: Sequence[End], at: float, seed: int, look: Look) -> Picture:  # noqa: ARG002
+        """The edited picture: in the photo's aspect, or blended into the photo itself."""
+        picture = picture_of(ends)
+        inversion = picture.inversion(self.search_steps)
+        painted = inversion.painted
+        if at:
+            painted = picture.studio.repaint(inversion.noise, self.feature(ends, at))
+        if self.blend is Blend.NONE:
+            height, width = picture.photo.pixels.shape[:2]
+            return resize_to(painted, *unsquashed(painted.shape[0], height, width, look.size_px))
+        way: Literal["low", "mask"] = "low" if self.blend is Blend.LOW else "mask"
+        return blend(picture.photo, inversion.painted, painted, way)
+
+
+PLANS: dict[str, type[Plan]] = {plan.command: plan for plan in (Mixture, Volume, Passage, Edit)}
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a walk moves, where it becomes one file."""
+
+    fps: float = 6.0  # frames a second
+    bounce: bool = False  # there and back again
+    loop: bool = True  # and over again
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """A plan, and what it is carried out with."""
+
+    plan: Plan
+    ends: tuple[End, ...]  # in the order in which they were given; all of one studio
+    seed: int
+    look: Look
+    painted: dict[float, Picture] = field(default_factory=dict)  # so that no place is painted twice
+
+    @property
+    def studio(self) -> Studio:
+        """Where it is painted."""
+        return self.ends[0].studio
+
+    def paint(self, at: float) -> Picture:
+        """The picture at one place."""
+        if at not in self.painted:
+            self.painted[at] = self.plan.paint(self.ends, at, self.seed, self.look)
+        return self.painted[at]
+
+    @property
+    def photo(self) -> Photo | None:
+        """The photo whose size and colours the pictures have, if it is one's edit."""
+        blended = isinstance(self.plan, Edit) and self.plan.blend is not Blend.NONE
+        return picture_of(self.ends).photo if blended else None
+
+    def strip(self, places: Sequence[float]) -> Picture:
+        """The pictures side by side, with labels, as in the paper's figures."""
+        labels = [self.plan.label(self.ends, at) for at in places]
+        return strip([self.paint(at) for at in places], labels)
+
+    def table(
+        self,
+        rows: Sequence[float],
+        columns: Sequence[float],
+        advance: Callable[[], None] = lambda: None,
+    ) -> Picture:
+        """Every gain of the first sound by every gain, or share, of the second.
+
+        ``advance`` is called after each picture.
+        """
+        plan = self.plan
+        assert isinstance(plan, Volume)
+
+        def cell(row: float, column: float) -> Picture:
+            feature = plan.crossed(self.ends, row, column)
+            picture = self.studio.paint(feature, self.seed, self.look)
+            advance()
+            return picture
+
+        first, second = (short_name(end.name) for end in self.ends)
+        by_ratio = plan.across is Across.RATIO
+        return table(
+            [[cell(row, column) for column in columns] for row in rows],
+            [f"both {decibels(row)}" if by_ratio else f"{first} {decibels(row)}" for row in rows],
+            [
+                f"{second} {column:.0%}" if by_ratio else f"{second} {decibels(column)}"
+                for column in columns
+            ],
+        )
+
+    def provenance(self, **form: Scalar | Sequence[Scalar]) -> Provenance:
+        """All that decides what is painted.
+
+        Args:
+            form: ``at`` of one picture or of the frames of a film, ``rows`` and ``columns`` of a
+                table, and how the pictures are put together.
+        """
+        return self.studio.provenance(
+            self.plan.command,
+            tuple(end.source for end in self.ends),
+            self.seed,
+            self.look,
+            **asdict(self.plan),
+            **form,
+        )
+
+
+def unsquashed(side_px: int, height: int, width: int, longer_px: int | None) -> tuple[int, int]:
+    """Height and width of a square painting in a photo's aspect.
+
+    Args:
+        side_px: of the painting.
+        height, width: of the photo.
+        longer_px: how long the longer side shall be; None leaves the shorter one as painted.
+    """
+    scale = longer_px / max(height, width) if longer_px else side_px / min(height, width)
+    return max(1, round(scale * height)), max(1, round(scale * width))
+
+
+def picture_of(ends: Sequence[End]) -> Seen:
+    """The picture that an edit begins with."""
+    picture = ends[0]
+    if isinstance(picture, Heard):
+        raise PictureError(f"'{picture.name}' is a sound: name a picture first.")
+    return picture
+
+
+def waves_of(ends: Sequence[End]) -> list[Wave]:
+    """The waves of sounds, as they were read.
+
+    Raises:
+        SoundError: one of them is a picture.
+    """
+    for end in ends:
+        if isinstance(end, Seen):
+            raise SoundError(f"'{end.name}' is a picture: name a sound.")
+    return [end.sound.wave for end in ends if isinstance(end, Heard)]
+
+
+def extremes(end: End, quiet_db: float, loud_db: float) -> tuple[Wave, Wave]:
+    """A sound quiet and loud, so that its model hears the difference.
+
+    Where the front end keeps loudness these are the two gains. Where it makes every clip equally
+    loud, the quiet one lies so low that half of it is hidden, and the loud one is driven
+    ``CLIPPED_DB`` beyond full scale.
+    """
+    (wave,) = waves_of([end])
+    if hears_volume(end.studio):
+        return apply_gain_db(wave, quiet_db), apply_gain_db(wave, loud_db)
+    driven = apply_gain_db(wave, full_scale_db(wave) + CLIPPED_DB)
+    return apply_gain_db(wave, half_hidden_db(end)), driven.clip(-FULL_SCALE, FULL_SCALE)
+
+
+def hears_volume(studio: Studio) -> bool:
+    """Whether the model's front end keeps how loud a sound is."""
+    return studio.model.audio_encoder.config.front_end not in DEAF_FRONT_ENDS
+
+
+def require_heard(studio: Studio, heard_degrees: Sequence[float]) -> None:
+    """Refuse to paint the same picture again and again.
+
+    Raises:
+        ModelError: a front end that makes every clip equally loud left nothing of a sweep.
+    """
+    most = max(heard_degrees)
+    if not hears_volume(studio) and most < HARDLY_HEARD_DEGREES:
+        raise ModelError(
+            f"The model '{studio.model.name}' makes every clip equally loud, so it hears next to "
+            f"nothing of this sweep ({most:.1f} degrees between features): choose --through "
+            "floor, clip or feature."
+        )
+
+
+def full_scale_db(wave: Wave) -> float:
+    """The gain that brings a wave's peak to full scale."""
+    return -20 * math.log10(float(np.abs(wave).max()))
+
+
+def half_hidden_db(end: End) -> float:
+    """The gain at which half of what the front end sees of a sound is as good as silence."""
+    (wave,) = waves_of([end])
+    config = end.studio.model.audio_encoder.config
+    whole = torch.from_numpy(fit(wave, round(config.seconds * config.sample_rate)))[None]
+    return -median_above_floor_db(whole, config.front_end)
+
+
+def decibels(gain_db: float) -> str:
+    """A gain as people write it: with its sign."""
+    return f"{gain_db:+g} dB" if gain_db else "0 dB"
+
+
+def short_name(name: str) -> str:
+    """A sound's or picture's name, as it was given, on a label."""
+    return "stdin" if name == "-" else PurePath(name).stem
+
+
+def evenly(start: float, end: float, count: int) -> list[float]:
+    """``count`` numbers from ``start`` to ``end``, both exactly among them.
+
+    Rounded, so that a place is the same place in a sweep of another length.
+    """
+    return [round(float(value), 9) for value in np.linspace(start, end, count)]
