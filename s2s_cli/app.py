@@ -10,6 +10,7 @@ import typer
 from s2s_cli import __version__, console
 from s2s_cli.commands import (
     edit,
+    evaluate,
     film,
     generate,
     info,
@@ -39,6 +40,7 @@ app.command()(film.film)
 app.command()(info.info)
 app.command()(redo.redo)
 app.command()(train.train)
+app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")
 
 

@@ -411,8 +411,9 @@ def pulses(onset: NDArray[np.float32], frames: int, plan: FilmPlan) -> NDArray[n
     for at, strength in enumerate(onset):
         glow[at] = now = max(float(strength), now * fall)
     per_frame = ONSET_HOPS_A_SECOND / plan.rate
-    edges = [math.floor(k * per_frame) for k in range(frames + 1)]
-    shown = [glow[min(a, len(glow) - 1) : max(a + 1, b)].max() for a, b in pairwise(edges)]
+    edges = [min(math.ceil(k * per_frame), len(glow)) for k in range(frames + 1)]
+    # Above 50 frames a second some have no moment of their own, and show the one before.
+    shown = [glow[a:b].max() if b > a else glow[a - 1] for a, b in pairwise(edges)]
     return np.array(shown, np.float32)
 
 
@@ -446,7 +447,8 @@ class _Parts:
             return False
 
     def writer(self, number: int) -> FilmWriter:
-        self.unfinished.unlink(missing_ok=True)  # of a run that was killed
+        with suppress(OSError):  # what stands in the way, the writer says in a sentence
+            self.unfinished.unlink()  # of a run that was killed
         return FilmWriter(self.unfinished, self.provenance(number), fps=self._film.plan.fps)
 
     def keep(self, number: int) -> None:
@@ -455,7 +457,8 @@ class _Parts:
 
     def clear(self) -> None:
         """Nothing is needed any more; what others may have put there stays."""
-        for path in [*self._folder.glob(f"*{self._suffix}"), *self._folder.glob(".s2s-*.tmp")]:
-            path.unlink(missing_ok=True)
         with suppress(OSError):
+            for name in (f"*{self._suffix}", ".s2s-*.tmp"):
+                for path in self._folder.glob(name):
+                    path.unlink()
             self._folder.rmdir()

@@ -14,7 +14,7 @@ def seeded_noise(seeds: Sequence[int], shape: Sequence[int], truncation: float =
     """One standard normal tensor per seed; a seed means the same in any batch and on any device.
 
     Args:
-        seeds: one whole number per picture, 0 <= seed < 2**63.
+        seeds: one whole number per picture, 0 <= seed < 2**32: torch ignores higher bits.
         shape: of one picture's noise.
         truncation: scale of the noise: 0 gives the most typical picture, 1 the full variety.
 

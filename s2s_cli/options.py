@@ -21,9 +21,9 @@ class Device(StrEnum):
     MPS = "mps"
 
 
-def not_nan(value: float) -> float:
+def not_nan(value: float | None) -> float | None:
     """Refuses what passes every bound, since it compares with none."""
-    if math.isnan(value):
+    if value is not None and math.isnan(value):
         raise typer.BadParameter("nan is not a number.")
     return value
 
@@ -69,7 +69,7 @@ Seed = Annotated[
         min=0,
         max=LARGEST_SEED,
         metavar="N",
-        help="Same sound and seed, same picture.",
+        help="Same input and seed, same picture.",
     ),
 ]
 Start = Annotated[
@@ -153,7 +153,7 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Read every sound, say what would be written, and stop.",
+        help="Read what is given, say what would be written, and stop.",
     ),
 ]
 Steps = Annotated[

@@ -236,16 +236,23 @@ class Edit(Plan):
     search_steps: int = 300  # of an inversion by search
     blend: Blend = Blend.NONE
 
-    def direction(self, ends: Sequence[End]) -> Tensor:
-        """What one unit of strength adds to the picture's feature, (features,)."""
-        studio, sounds = ends[0].studio, ends[1:]
+    def poles(self, ends: Sequence[End]) -> tuple[Tensor, Tensor]:
+        """The features that the way leads from and to, (features,) each."""
+        sounds = ends[1:]
         if len(sounds) == 2:
-            return unit(sounds[0].feature) - unit(sounds[1].feature)
-        quiet, loud = extremes(
-            sounds[0], min(self.from_db, self.to_db), max(self.from_db, self.to_db)
-        )
-        louder = unit(studio.feature_of(loud)) - unit(studio.feature_of(quiet))
-        return louder if self.to_db > self.from_db else -louder
+            return sounds[1].feature, sounds[0].feature
+        waves = extremes(sounds[0], *sorted((self.from_db, self.to_db)))
+        quiet, loud = (ends[0].studio.feature_of(wave) for wave in waves)
+        return (quiet, loud) if self.to_db > self.from_db else (loud, quiet)
+
+    def direction(self, ends: Sequence[End]) -> Tensor:
+        """What one unit of strength adds to the picture's feature, (features,).
+
+        The paper's z_1 - z_2, brought to length 1: some sounds' loud and quiet features lie ten
+        times as far apart as others', and a strength should mean the same with each.
+        """
+        start, end = self.poles(ends)
+        return unit(unit(end) - unit(start))
 
     def feature(self, ends: Sequence[End], at: float) -> Tensor:
         """The picture's own, moved."""

@@ -13,6 +13,7 @@ from shell import Shell
 
 from s2s_cli import registry
 from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
+from s2s_cli.networks.biggan import BigGAN, BigGANConfig
 from s2s_cli.networks.flow import AutoencoderConfig, Flow, FlowConfig, VelocityConfig
 from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
 from s2s_cli.networks.layers import ResNetConfig
@@ -64,7 +65,19 @@ def deaf_model(tmp_path_factory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("models") / "deaf", "standardised")
 
 
-def make_tiny_model(folder: Path, front_end: str) -> Path:
+@pytest.fixture(scope="session")
+def biggan_model(tmp_path_factory) -> Path:
+    """A seeded model with the paper's generator, which paints 16 px pictures."""
+    generator = BigGAN(
+        BigGANConfig(
+            channels=8, multipliers=(2, 2, 1), attention_px=(8,), slot=4, features=16, condition=8
+        )
+    )
+    folder = tmp_path_factory.mktemp("models") / "biggan"
+    return make_tiny_model(folder, "standardised", generator)
+
+
+def make_tiny_model(folder: Path, front_end: str, generator: torch.nn.Module | None = None) -> Path:
     """Seeded networks, as a model's folder."""
     networks = {
         registry.AUDIO_ENCODER: AudioEncoder(
@@ -78,7 +91,7 @@ def make_tiny_model(folder: Path, front_end: str) -> Path:
         registry.IMAGE_ENCODER: ImageEncoder(
             ImageEncoderConfig(resnet=TINY_RESNET, squash_px=0, picture_px=32)
         ),
-        registry.GENERATOR: Flow(TINY_FLOW),
+        registry.GENERATOR: generator or Flow(TINY_FLOW),
     }
     for seed, (name, network) in enumerate(networks.items()):
         registry.save_network(folder / name, randomise(network, seed))

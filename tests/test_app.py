@@ -12,7 +12,7 @@ from typer.main import get_command
 from s2s_cli import __version__
 from s2s_cli.app import app
 
-COMMANDS = [command.callback.__name__ for command in app.registered_commands] + ["models"]
+COMMANDS = list(get_command(app).commands)
 HEAVY = ("torch", "torchaudio", "numpy", "PIL", "soundfile", "av", "soxr", "safetensors")
 
 

@@ -34,7 +34,8 @@ Strength = Annotated[
         min=-10,
         max=10,
         callback=options.not_nan,
-        help="How far to go; 0 is the reconstruction, below 0 the other way.",
+        help="How far to go, in lengths of a feature: 0 is the reconstruction, 0.4 gentle, 1.6 "
+        "wild, below 0 the other way.",
     ),
 ]
 Sweep = Annotated[
@@ -81,7 +82,7 @@ SearchSteps = Annotated[
 def edit(
     picture: PictureFile,
     sound: Sound,
-    strength: Strength = 1.0,
+    strength: Strength = 0.8,
     sweep: Sweep = None,
     from_db: From = -24.0,
     to_db: To = 12.0,
@@ -117,6 +118,7 @@ def edit(
             "What is blended keeps the photo's own size: leave out --size.", param_hint="--size"
         )
     from s2s_cli.delivery import Delivery, Exhibition
+    from s2s_cli.latents import angle_degrees
     from s2s_cli.picture.gallery import place
     from s2s_cli.studio import Look, Studio
     from s2s_cli.walks import Blend, Edit, Motion, Walk, evenly, short_name
@@ -154,6 +156,9 @@ def edit(
             console.warn(f"{told} That is hardly the same picture: look at --strength 0.")
         else:
             console.note(told)
+        apart = angle_degrees(*plan.poles(walk.ends))
+        facts["heard_degrees"] = apart
+        console.note(f"The model hears {apart:.0f} degrees between the two ends of the way.")
     if exhibition:
         of_each = {fact: [value] * len(places) for fact, value in facts.items()}
         with console.progress("painting", len(places), "pictures") as bar:

@@ -8,12 +8,6 @@ from s2s_cli import console, options
 
 LONGEST_S = 1_000_000.0  # of everything that is counted in seconds
 
-
-def not_nan(value: float | None) -> float | None:
-    """As ``options.not_nan``, for an option that may be left out."""
-    return value if value is None else options.not_nan(value)
-
-
 Sound = Annotated[
     str,
     typer.Argument(
@@ -38,7 +32,7 @@ Length = Annotated[
         "--length",
         min=0.1,
         max=LONGEST_S,
-        callback=not_nan,
+        callback=options.not_nan,
         metavar="SECONDS",
         help="Of the film. Default: to the end of the sound.",
         show_default=False,

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from s2s_cli import console, options
+from s2s_cli.errors import ModelError, PictureError, S2SError, SoundError
 from s2s_cli.options import LATEST_START_S
 
 if TYPE_CHECKING:
+    from s2s_cli.delivery import Delivery
     from s2s_cli.picture.image import Picture
     from s2s_cli.picture.photo import Photo
-    from s2s_cli.picture.provenance import Provenance
+    from s2s_cli.picture.provenance import Provenance, Source
     from s2s_cli.studio import Heard, Look, Seen, Studio
     from s2s_cli.walks import Motion, Plan
 
@@ -62,19 +64,19 @@ def redo(
     """
     console.be_quiet(quiet)
     from s2s_cli.delivery import Delivery
-    from s2s_cli.errors import ModelError
     from s2s_cli.networks.layers import Precision
     from s2s_cli.picture.gallery import place
     from s2s_cli.picture.image import FORMATS
-    from s2s_cli.picture.motion import MOTION_FORMATS
+    from s2s_cli.picture.motion import FILM_FORMATS, MOTION_FORMATS
     from s2s_cli.picture.provenance import read_provenance
     from s2s_cli.studio import Studio
 
     made = read_provenance(picture)
-    recorded = understood(made, picture)
+    recorded = None if made.command == "film" else understood(made, picture)
     again = picture.with_stem(f"{picture.stem}-redo")
     if out:
-        wall = place(out, MOTION_FORMATS if recorded.motion else FORMATS)
+        moves = MOTION_FORMATS if recorded and recorded.motion else FORMATS
+        wall = place(out, moves if recorded else FILM_FORMATS)
         again = wall.file or wall.folder / picture.name
     precision: Precision = "bfloat16" if made.precision == "bfloat16" else "float32"
     studio = Studio.open(model or made.model, device.value if device else made.device, precision)
@@ -83,18 +85,48 @@ def redo(
             f"The model '{studio.model.name}' is another than the one that made '{picture}': "
             f"name the one whose SHA-256 begins with {made.model_sha256[:12]} with --model."
         )
-    ends = perceived(studio, made, picture, sound or [], recorded.look)
-    paint = recorded.carried_out(ends)
     delivery = Delivery(json=json, show=show, force=force)
-    if recorded.motion:
-        delivery.motion(again, made, paint, recorded.motion)
+    if recorded:
+        ends = perceived(studio, made, picture, sound or [], recorded.look)
+        paint = recorded.carried_out(ends)
+        if recorded.motion:
+            delivery.motion(again, made, paint, recorded.motion)
+        else:
+            delivery.picture(again, made, lambda: paint()[0], recorded.photo_of(ends))
     else:
-        delivery.picture(again, made, lambda: paint()[0], recorded.photo_of(ends))
+        redo_film(studio, made, picture, again, sound or [], delivery)
     if again.suffix == picture.suffix and again.read_bytes() != picture.read_bytes():
         console.note(
             f"The new picture differs from '{picture}' in some bytes: other versions of s2s, torch "
             "or Pillow, or another device, round differently."
         )
+
+
+def redo_film(
+    studio: "Studio",
+    made: "Provenance",
+    picture: Path,
+    again: Path,
+    moved: Sequence[Path],
+    delivery: "Delivery",
+) -> None:
+    """Film a sound again; where the first film broke off, this one goes on to the end."""
+    from s2s_cli.audio.stream import open_stream
+    from s2s_cli.filming import Film, plan_of
+
+    try:
+        plan, (source,) = plan_of(made), made.sources
+    except ValueError as fault:
+        raise unrepeatable(made, picture, fault) from fault
+    path = moved[0] if moved else place_of(source.name, picture)
+    refuse_stdin(path, picture, moved)
+    with open_stream(path, start_s=plan.start_s, seconds=plan.length_s) as heard:
+        require_same(heard.sha256, source, path, picture)
+        film = Film(studio, replace(heard, name=source.name), plan, made.seed)
+        kept = film.hangs_already(again, delivery.force)
+        with console.progress("filming", film.frames, "frames") as bar:
+            film.shoot(again, force=delivery.force, advance=bar.advance)
+        delivery.tell(again, film.provenance, "kept" if kept else "written")
 
 
 @dataclass(frozen=True)
@@ -139,7 +171,6 @@ def understood(made: "Provenance", picture: Path) -> Recorded:
     Raises:
         PictureError: it was written by a version of s2s that knew other ways.
     """
-    from s2s_cli.errors import PictureError
     from s2s_cli.networks.config import from_table
     from s2s_cli.studio import Look
     from s2s_cli.walks import PLANS, Motion
@@ -159,11 +190,16 @@ def understood(made: "Provenance", picture: Path) -> Recorded:
         if (plan and not {"at", "rows"} & told.keys()) or told.keys() - FORMS:
             raise ValueError(f"s2s {made.command} with {', '.join(told) or 'nothing'}")
     except ValueError as fault:
-        raise PictureError(
-            f"'{picture}' was made in a way that this version of s2s cannot repeat ({fault}): "
-            f"install version {made.version}."
-        ) from fault
+        raise unrepeatable(made, picture, fault) from fault
     return Recorded(made, look, plan, moves, told)
+
+
+def unrepeatable(made: "Provenance", picture: Path, fault: ValueError) -> S2SError:
+    """The sentence about a picture of another version."""
+    return PictureError(
+        f"'{picture}' was made in a way that this version of s2s cannot repeat ({fault}): "
+        f"install version {made.version}."
+    )
 
 
 FORMS = {"at", "rows", "columns", "strip", "sheet_of"}
@@ -184,26 +220,43 @@ def perceived(
     Raises:
         SoundError, PictureError: one is missing, or another than it was.
     """
-    from s2s_cli.audio.sound import STDIN
-    from s2s_cli.errors import PictureError, SoundError
-
     ends: list[Heard | Seen] = []
     for number, source in enumerate(made.sources):
         path = moved[number] if number < len(moved) else place_of(source.name, picture)
-        if path == STDIN and not moved:
-            raise SoundError(
-                f"'{picture}' was painted from standard input: say with --sound where it is now."
-            )
-        is_picture = source.role == "picture"
-        end = studio.see(path) if is_picture else studio.hear(path, look.start_s)
-        if end.source.sha256 != source.sha256:
-            kind = PictureError if is_picture else SoundError
-            raise kind(
-                f"'{path}' is another {source.role} than the one that made '{picture}': "
-                "say with --sound where that one is now."
-            )
+        refuse_stdin(path, picture, moved)
+        looked = source.role == "picture"
+        end = studio.see(path) if looked else studio.hear(path, look.start_s)
+        require_same(end.source.sha256, source, path, picture)
         ends.append(replace(end, name=source.name))  # a sheet is labelled as it was
     return ends
+
+
+def refuse_stdin(path: Path, picture: Path, moved: Sequence[Path]) -> None:
+    """What was piped in once cannot be read again.
+
+    Raises:
+        SoundError: that is what is asked for.
+    """
+    from s2s_cli.audio.sound import STDIN
+
+    if path == STDIN and not moved:
+        raise SoundError(
+            f"'{picture}' was painted from standard input: say with --sound where it is now."
+        )
+
+
+def require_same(sha256: str, source: "Source", path: Path, picture: Path) -> None:
+    """Only the very same file makes the very same picture.
+
+    Raises:
+        SoundError, PictureError: ``path`` has another hash than ``source``.
+    """
+    if sha256 != source.sha256:
+        kind = PictureError if source.role == "picture" else SoundError
+        raise kind(
+            f"'{path}' is another {source.role} than the one that made '{picture}': "
+            "say with --sound where that one is now."
+        )
 
 
 def place_of(source: str, picture: Path) -> Path:

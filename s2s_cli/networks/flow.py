@@ -68,6 +68,10 @@ class Route:
         return moments
 
 
+# Chosen with the model pocket, whose painting in 6 steps at guidance 2.5 cannot be undone: its
+# photos came back at 16 dB beside what the autoencoder makes of them (median). Without guidance it
+# is 28 dB in 6 steps and 79 dB in 12, the worst of 96 photos 35 dB; with guidance 2.5 some are
+# still lost in 12. Edits then keep the drawing of a photo and change its light and colours.
 EDITING = Route(steps=12, guidance=1.0)
 STILL = 1e-3  # of the latents' deviation: a miss that no longer shows
 PATIENCE = 12  # looks for the beginning of one step

@@ -164,7 +164,9 @@ def is_heif(content: bytes) -> bool:
 def why_no_picture(content: bytes) -> str:
     """The rest of the sentence about a file that no decoder knows."""
     if is_heif(content):
-        return "is a HEIC photo: pip install pillow-heif, or export it as a JPEG."
+        known = "HEIF" in Image.OPEN
+        wish = "get the file again" if known else "pip install pillow-heif"
+        return f"is a HEIC photo that cannot be read: {wish}, or export it as a JPEG."
     if not content:
         return "is empty: get the file again."
     return "is not a picture: give a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC file."

@@ -82,7 +82,8 @@ class AudioEncoderRecipe:
     photos_per_sound: int = 4  # features of so many photos of the scene are averaged to one target
     window_s: float | None = None  # how much of a sound is heard at once; None = as in the network
     gain_db: float = 9.0  # sounds are made louder or quieter by up to this
-    mixed: float = 0.25  # share of sounds mixed with another; the target is the mixture of features
+    mixed: float = 0.25  # mixtures of two sounds beside the sounds themselves, as a share of these
+    pull: float = 0.0  # how much the distance to the own target counts beside the contrast
     closeness: float = 0.0  # how far 12 dB move a target towards the middle of its photos
     close_crop: float = 0.55  # side of that middle, as a share of the photo's
     masks: int = 2  # bands hidden in frequency and in time each (SpecAugment, arXiv:1904.08779)

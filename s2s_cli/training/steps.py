@@ -186,8 +186,9 @@ class LearnAudioEncoder:
         self.network = channels_last(AudioEncoder(recipe.network))
 
     def losses(self, chance: torch.Generator) -> dict[str, Tensor]:
-        """Sound2Scene Eq. 2; some sounds are mixed and their targets with them, and louder ones
-        have nearer targets.
+        """Sound2Scene Eq. 2 on sounds and on mixtures of two, whose targets are mixed like them.
+
+        Louder sounds have nearer targets. ``pull`` also counts how far each sound is from its own.
         """
         recipe, batch, device = self.recipe, self.plan.batch, self.features.device
         chosen = draw(self.weights, batch, chance)
@@ -197,15 +198,8 @@ class LearnAudioEncoder:
         waves = torch.stack(
             [random_window(self.sounds.waves[i], samples, chance) for i in chosen.tolist()]
         )
-        partner = torch.randperm(batch, generator=chance)
-        ratio = uniform(batch, 0.3, 0.7, chance)
-        ratio = torch.where(torch.rand(batch, generator=chance) < recipe.mixed, ratio, 1.0)[:, None]
-        # Both at one level, so that the ratio is what is heard and not how they were recorded.
-        levelled = 10 ** ((level_db(waves) - level_db(waves[partner])) / 20)[:, None]
-        waves = ratio * waves + (1 - ratio) * levelled * waves[partner]
         gain_db = uniform(batch, -recipe.gain_db, recipe.gain_db, chance)
         waves = waves * 10 ** (gain_db / 20)[:, None]
-
         scenes = self.sound_scenes[chosen].repeat_interleave(recipe.photos_per_sound)
         photos = same_scene(scenes, self.photo_scenes, chance).to(device)
         louder_db = (level_db(waves) - self.usual_db).clamp(-18, 18).to(device)[:, None]
@@ -214,21 +208,28 @@ class LearnAudioEncoder:
             values[photos].unflatten(0, (batch, -1)).mean(dim=1)
             for values in (self.features, self.approach)
         )
-        ratio, partner, waves = ratio.to(device), partner.to(device), waves.to(device)
-        whole, approach = (
-            ratio * values + (1 - ratio) * values[partner] for values in (whole, approach)
-        )
         targets = unit(whole + nearer * approach)
 
+        # Pairs brought to one level, so that the ratio is what is heard and not how loud they were.
+        first = torch.randperm(batch, generator=chance)[: round(recipe.mixed * batch)]
+        second = first.roll(1)
+        ratio = uniform(len(first), 0.35, 0.65, chance)[:, None]
+        levelled = 10 ** ((level_db(waves[first]) - level_db(waves[second])) / 20)[:, None]
+        mixed = ratio * waves[first] + (1 - ratio) * levelled * waves[second]
+
         with exact(device):
-            seen = FRONT_ENDS[recipe.network.front_end](waves)
+            seen = FRONT_ENDS[recipe.network.front_end](torch.cat([waves, mixed]).to(device))
         seen = random_masks(seen, recipe.masks, recipe.mask_share, chance)
         heard = self.network(seen).float()
+        ratio, first, second = ratio.to(device), first.to(device), second.to(device)
+        between = ratio * targets[first] + (1 - ratio) * targets[second]
+        targets = torch.cat([targets, unit(between)])
         with exact(device):
             loss = info_nce(heard, targets, recipe.temperature)
-        with torch.no_grad():
-            towards = F.cosine_similarity(heard, targets).mean()
-        return {"loss": loss, "cosine": towards}
+        cosines = F.cosine_similarity(heard, targets)
+        loss = loss + recipe.pull * (1 - cosines.mean())
+        measures = {"loss": loss, "cosine": cosines[:batch].mean()}
+        return measures | ({"mixed": cosines[batch:].mean()} if len(first) else {})
 
 
 def channels_last(network: Network) -> Network:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import struct
 from io import BytesIO
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def swapped_profile() -> bytes:
     for old, new in ((b"rXYZ", b"~XYZ"), (b"gXYZ", b"rXYZ"), (b"~XYZ", b"gXYZ")):
         content = content.replace(old, new, 1)
     return content
+
+
+SWAPPED = swapped_profile()
 
 
 def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
@@ -119,9 +123,9 @@ def test_damaged_exif_does_not_cost_the_photo(tmp_path):
 
 
 def test_a_profile_stays_and_the_networks_see_srgb(tmp_path):
-    path = save(tmp_path / "a.png", SCENE, icc_profile=swapped_profile())
+    path = save(tmp_path / "a.png", SCENE, icc_profile=SWAPPED)
     photo = read_photo(path)
-    assert photo.icc_profile == swapped_profile()
+    assert photo.icc_profile == SWAPPED
     assert (photo.pixels == SCENE).all()
     assert near(photo.srgb[..., :2], SCENE[..., 1::-1], off=1)
     assert near(photo.from_srgb(photo.srgb), SCENE, off=1)
@@ -139,41 +143,21 @@ def test_grey_becomes_srgb_by_its_own_profile(tmp_path):
 def grey_profile(gamma: float) -> bytes:
     """An ICC profile of version 2 (ICC.1:2001-04): white point, a gamma, and two texts."""
 
-    def number(value: float) -> bytes:
-        return round(value * 65_536).to_bytes(4, "big")
-
-    white = number(0.9642) + number(1) + number(0.8249)
+    white = struct.pack(">3I", *(round(value * 65_536) for value in (0.9642, 1, 0.8249)))
     tags = {
-        b"desc": b"desc" + bytes(4) + (2).to_bytes(4, "big") + b"g\0" + bytes(78),
-        b"cprt": b"text" + bytes(4) + b"none\0\0\0\0",
+        b"desc": struct.pack(">4s4xI2s78x", b"desc", 2, b"g"),
+        b"cprt": b"text" + bytes(4) + b"none" + bytes(4),
         b"wtpt": b"XYZ " + bytes(4) + white,
-        b"kTRC": b"curv"
-        + bytes(4)
-        + (1).to_bytes(4, "big")
-        + round(gamma * 256).to_bytes(2, "big")
-        + bytes(2),
-        + bytes(4)
-        + (1).to_bytes(4, "big")
-        + round(gamma * 256).to_bytes(2, "big")
-        + bytes(2),
+        b"kTRC": struct.pack(">4s4xIH2x", b"curv", 1, round(gamma * 256)),
     }
-    table, body = len(tags).to_bytes(4, "big"), b""
+    begins = 128 + 4 + 12 * len(tags)  # after the header and the table
+    table, body = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
-        offset = 128 + 4 + 12 * len(tags) + len(body)
-        table += name + offset.to_bytes(4, "big") + len(content).to_bytes(4, "big")
-        body += content + bytes(-len(content) % 4)
-    header = (
-        bytes(4)
-        + bytes(4)
-        + b"\x02\x10\0\0"
-        + b"mntrGRAYXYZ "
-        + bytes(12)
-        + b"acsp"
-        + bytes(28)
-        + white
-    )
-    header = header.ljust(128, b"\0") + table + body
-    return len(header).to_bytes(4, "big") + header[4:]
+        table += struct.pack(">4s2I", name, begins + len(body), len(content))
+        body += content
+    size = begins + len(body)
+    header = struct.pack(">I4x4s12s12x4s28x", size, b"\2\x10", b"mntrGRAYXYZ ", b"acsp") + white
+    return header.ljust(128, b"\0") + table + body
 
 
 @pytest.mark.parametrize("profile", [b"junk", grey_profile(2.2)], ids=["damaged", "of grey"])
@@ -278,20 +262,15 @@ def test_twelve_megapixels_come_out_as_they_went_in(tmp_path):
     stored = np.asarray(Image.fromarray(SCENE).resize((4000, 3000), Image.Resampling.BILINEAR))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    path = save(tmp_path / "a.jpg", stored, quality=95, exif=exif, icc_profile=swapped_profile())
+    path = save(tmp_path / "a.jpg", stored, quality=95, exif=exif, icc_profile=SWAPPED)
     photo = read_photo(path)
     small = photo.squashed(32)
-    data = encode(
-        blend(photo, small, small),
-        "JPEG",
-        NOTHING,
-        icc_profile=photo.icc_profile,
-        alpha=photo.alpha,
-    )
+    blended = blend(photo, small, small)
+    data = encode(blended, "JPEG", NOTHING, icc_profile=photo.icc_profile, alpha=photo.alpha)
     with Image.open(BytesIO(data)) as image:
         assert image.size == (3000, 4000)
         assert image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-        assert image.info["icc_profile"] == swapped_profile()
+        assert image.info["icc_profile"] == SWAPPED
         written = np.asarray(image)
     assert psnr_db(written, np.rot90(stored, -1)) > 40
 
@@ -299,10 +278,10 @@ def test_twelve_megapixels_come_out_as_they_went_in(tmp_path):
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
 def test_alpha_and_profile_are_written(format):
     alpha = np.arange(32 * 48, dtype=np.uint32).reshape(32, 48).astype(np.uint8)
-    data = encode(SCENE, format, NOTHING, icc_profile=swapped_profile(), alpha=alpha)
+    data = encode(SCENE, format, NOTHING, icc_profile=SWAPPED, alpha=alpha)
     with Image.open(BytesIO(data)) as image:
         assert (np.asarray(image) == np.dstack([SCENE, alpha])).all()
-        assert image.info["icc_profile"] == swapped_profile()
+        assert image.info["icc_profile"] == SWAPPED
 
 
 def test_a_jpeg_has_no_alpha():
