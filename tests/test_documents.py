@@ -36,8 +36,8 @@ def test_every_command_and_option_shown_exists(s2s):
     lines = promised()
     assert len(lines) > 10
     for words in lines:
-        path = [words[0], *(words[1:3] if words[0] == "models" else [])]
-        path = path[:2] if words[0] == "models" and words[1] != "import" else path
+        depth = {"models": 2, "eval": 2}.get(words[0], 1) + (words[1:2] == ["import"])
+        path = words[:depth]
         said = s2s(*path, "--help")
         assert said.code == 0, words
         for option in (word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)):

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from memory import PEAK_BYTES
 from PIL import Image
 
 from s2s_cli.audio import sound
@@ -449,14 +450,11 @@ def test_a_window_that_cannot_be_is_the_callers_mistake(tmp_path, window):
         read_sound(tmp_path / "any", sample_rate=OUT, **{"seconds": 1, **window})
 
 
-MEASURE = """
-import resource, sys
+MEASURE = (
+    PEAK_BYTES
+    + """
 import av, soxr
 from s2s_cli.audio.sound import read_sound
-
-def peak_bytes():
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 read_sound(sys.argv[1], sample_rate=16000, seconds=10)
 before = peak_bytes()
@@ -464,6 +462,7 @@ heard = read_sound(sys.argv[2], sample_rate=16000, seconds=10, start_s=float(sys
 assert len(heard.wave) == 160000, len(heard.wave)
 print(peak_bytes() - before)
 """
+)
 
 
 def long_wav(folder):
