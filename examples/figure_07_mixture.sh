@@ -2,6 +2,7 @@
 # Sound2Scene, figure 7: two sounds in one wave, from all of one to all of the other.
 set -eu
 cd "$(dirname "$0")"
+mkdir -p figures
 pair() {
     first=$1 second=$2
     shift 2

@@ -2,6 +2,7 @@
 # Sound2Scene, figure 9: from what the model sees in a picture to what it hears in a sound.
 set -eu
 cd "$(dirname "$0")"
+mkdir -p figures
 pair() {
     picture=$1 sound=$2
     shift 2

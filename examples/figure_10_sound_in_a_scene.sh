@@ -3,6 +3,7 @@
 # and below it the scene itself, edited by the same sound.
 set -eu
 cd "$(dirname "$0")"
+mkdir -p figures
 pair() {
     picture=$1 sound=$2
     shift 2

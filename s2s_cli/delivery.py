@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -13,14 +13,17 @@ import typer
 from PIL import Image
 
 from s2s_cli import console
-from s2s_cli.audio.sound import STDIN, Wave, encode_wav, find_sounds
-from s2s_cli.errors import OutputError, S2SError, SoundError
+from s2s_cli.audio.sound import STDIN, Wave, encode_wav, find_sounds, source_path
+from s2s_cli.errors import OutputError, S2SError
 from s2s_cli.picture.gallery import distinct_names, hangs_already, place
 from s2s_cli.picture.image import FORMATS, Picture, encode, format_of, write_atomically
-from s2s_cli.picture.motion import MOTION_FORMATS, encode_motion
+from s2s_cli.picture.motion import MOTION_FORMATS, encode_motion, require_possible
 from s2s_cli.picture.photo import Photo
-from s2s_cli.picture.provenance import Provenance
+from s2s_cli.picture.provenance import Provenance, Source
+from s2s_cli.studio import Heard, Seen, Studio
 from s2s_cli.walks import Motion, Walk
+
+MOST_PIXELS = 300_000_000  # of pictures that must be in memory together: almost 1 GB
 
 
 @dataclass
@@ -89,12 +92,13 @@ class Delivery:
             path, provenance, lambda: encode_motion(paint(), format, provenance, **how), **facts
         )
 
-    def sound(self, path: Path, wave: Wave, sample_rate: int) -> None:
-        """Write a sound that was made on the way, unless it is there already.
+    def sound(self, path: Path, wave: Wave, sample_rate: int, sources: Sequence[Source]) -> None:
+        """Write a sound that was made of others, unless it is there already.
 
         Raises:
             OutputError: it cannot be written, or another file is there.
         """
+        spare(path, sources)
         data = encode_wav(wave, sample_rate)
         there = path.is_file() and path.read_bytes() == data
         if os.path.lexists(path) and not there and not self.force:
@@ -114,6 +118,7 @@ class Delivery:
         self, path: Path, provenance: Provenance, make: Callable[[], bytes], **facts: Any
     ) -> None:
         """Write what ``make`` gives, unless it is there already, and say where."""
+        spare(path, provenance.sources)
         status = "kept" if hangs_already(path, provenance, self.force) else "written"
         if status == "written" and self.dry_run:
             status = "planned"
@@ -146,6 +151,38 @@ class Delivery:
             raise typer.Exit(1)
 
 
+def spare(path: Path, sources: Sequence[Source]) -> None:
+    """Never write over what is read, whatever the user allows to be replaced.
+
+    Raises:
+        OutputError: ``path`` is one of the sources.
+    """
+    for source in sources:
+        with suppress(OSError):  # one of them is not there, so they are not the same
+            if path.samefile(source.name):
+                raise OutputError(
+                    f"'{path}' is what the picture is made from: choose another place with --out."
+                )
+
+
+def perceived(
+    studio: Studio, sources: Sequence[str], start_s: float, see: bool = False
+) -> tuple[Heard | Seen, ...]:
+    """Sounds, or with ``see`` also pictures, as the model perceives them; remarks are told once.
+
+    Raises:
+        SoundError, PictureError: one of them cannot be read.
+    """
+    ends = [
+        studio.perceive(source, start_s) if see else studio.hear(source, start_s)
+        for source in sources
+    ]
+    remarks = [remark for end in ends if isinstance(end, Heard) for remark in end.sound.remarks]
+    for remark in dict.fromkeys(remarks):
+        console.note(remark)
+    return tuple(ends)
+
+
 def named_sounds(
     arguments: Sequence[str], delivery: Delivery, reserved: Sequence[str] = ()
 ) -> list[tuple[Path, PurePath]]:
@@ -157,11 +194,7 @@ def named_sounds(
     places: dict[Path, PurePath] = {}
     for argument in arguments:
         with delivery.attempt():
-            if not argument:  # an unset variable in a script, most likely: not this whole folder
-                raise SoundError("An empty name is no sound: name a file, a folder, or -.")
-            path = Path(argument)
-            if path == STDIN and argument != str(STDIN):
-                path = path.absolute()  # "./-" is a file that is called so
+            path = source_path(argument)
             for sound in find_sounds([path], refused=delivery.failure):
                 inside = sound.relative_to(path) if sound != path else PurePath(sound.name)
                 places[sound] = PurePath("stdin") if sound == STDIN else inside
@@ -191,6 +224,9 @@ class Exhibition:
         self.moves = out is None
         if self.wall.file is not None:
             self.moves = self.wall.file.suffix.lower() in MOTION_FORMATS
+        if self.moves:
+            suffix = self.wall.file.suffix.lower() if self.wall.file else ".gif"
+            require_possible(MOTION_FORMATS[suffix], motion.fps)
 
     @property
     def of_frames(self) -> bool:
@@ -212,18 +248,27 @@ class Exhibition:
             facts: sequences of one value for each place, told by ``--json``.
         """
 
+        still = self.wall.file is not None and not self.moves
+        together = self.moves or still or self.sheet  # all pictures are needed at once
+        pixels = len(places) * (walk.look.size_px or walk.studio.model.generator.picture_px) ** 2
+        if together and pixels > MOST_PIXELS:
+            raise OutputError(
+                f"{len(places)} pictures of that --size are too much for one file: "
+                "name a folder, which gets them one by one, or ask for fewer or smaller ones."
+            )
+        painted: dict[float, Picture] = {}
+
         def paint(at: float) -> Picture:
+            if at in painted:
+                return painted[at]
             picture = walk.paint(at)
             advance()
+            if together:
+                painted[at] = picture
             return picture
 
         def frames() -> list[Picture]:
             return [paint(at) for at in places]
-
-        def strip() -> Picture:
-            for at in places:
-                paint(at)
-            return walk.strip(places)
 
         of_all = {"places": list(places), **facts}
         if self.moves:
@@ -243,12 +288,10 @@ class Exhibition:
                         place=at,
                         **of_one,
                     )
-        still = self.wall.file is not None and not self.moves
         if still or self.sheet:
             path = self.wall.named(self.name, "" if still else "-sheet")
             if path.suffix.lower() not in FORMATS:
                 path = path.with_suffix(".png")
+            strip = walk.provenance(at=list(places), strip=True)
             with self.delivery.attempt():
-                self.delivery.picture(
-                    path, walk.provenance(at=list(places), strip=True), strip, **of_all
-                )
+                self.delivery.picture(path, strip, lambda: walk.strip(places, frames()), **of_all)

@@ -237,6 +237,7 @@ class Film:
                 self._join(path, reels, {UNFINISHED: reached_s}, force)
                 stopped(reached_s)
             parts.unfinished.unlink(missing_ok=True)
+            parts.leave()
             raise
         self._join(path, [parts.path(n) for n in range(parts.count)], {}, force)
         parts.clear()
@@ -454,6 +455,11 @@ class _Parts:
     def keep(self, number: int) -> None:
         """What was written is whole; only now it gets its name."""
         self.unfinished.replace(self.path(number))
+
+    def leave(self) -> None:
+        """A folder without a part is of no use."""
+        with suppress(OSError):  # it is not empty
+            self._folder.rmdir()
 
     def clear(self) -> None:
         """Nothing is needed any more; what others may have put there stays."""

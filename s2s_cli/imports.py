@@ -1,7 +1,8 @@
 """Published checkpoints become models: read as pickle without running it, written as safetensors.
 
 The layouts are the authors': a bare ``sound2scene.pth``, SwAV's ``swav.pth.tar``, and a folder of
-IC-GAN's BigGAN (its ``inference/utils.py`` chooses between checkpoints as ``read_generator`` does).
+IC-GAN's BigGAN (its ``inference/utils.py`` chooses between checkpoints as ``read_generator`` does);
+and avstyle's bare ``latest_net_G.pth`` and ``latest_net_Audio.pth``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from s2s_cli.networks.audio_encoder import AudioEncoder
     from s2s_cli.networks.biggan import BigGAN, BigGANConfig
     from s2s_cli.networks.image_encoder import ImageEncoder
+    from s2s_cli.networks.stylizer import Stylizer
 
 # Widths of BigGAN's maps from 4 px to full size, by the picture's side (arXiv:1809.11096, app. B).
 MULTIPLIERS = {
@@ -69,6 +71,24 @@ Imported from the files that the authors of Sound2Scene (arXiv:2303.17490) and I
 It paints pictures of {px} px from sounds of 10 s.
 """
 
+STYLE_CARD = """# {name}
+
+Imported from the files that the authors of "Learning Visual Styles from Audio-Visual Associations"
+(avstyle) publish; their licence applies.
+
+| network | read from | SHA-256 of that file |
+|---|---|---|
+{rows}
+It restyles pictures by {seconds:g} s of sound, and was taught at 256 px. Its authors divide every
+sound by 1.1 times its peak, so that volume says nothing; s2s does so too, and applies a gain that
+you ask for after it. The sound acts through the border of the picture alone: the larger the
+picture, the weaker.
+"""
+
+# avstyle's generator, part by part, under our names. Plain CUT keeps the same layers in one row.
+STYLIZER_PARTS = {"model_up.1": "grow1.conv", "model_up.5": "grow2.conv", "model_up.9": "to_rgb"}
+BLOCK_PARTS = {"conv_block.1": "conv1", "conv_block.5": "conv2"}
+
 
 def import_sound2scene(
     audio: Path, image: Path, generator_dir: Path, name: str, force: bool = False
@@ -94,14 +114,49 @@ def import_sound2scene(
         generator, weights = read_generator(generator_dir)
         registry.save_network(folder / registry.GENERATOR, generator)
         registry.write_sums(folder)
-        sources = {"audio encoder": audio, "image encoder": image, "generator": weights}
-        rows = "".join(
-            f"| {network} | `{path.name}` | `{registry.sha256(path)}` |\n"
-            for network, path in sources.items()
-        )
+        rows = source_rows({"audio encoder": audio, "image encoder": image, "generator": weights})
         card = CARD.format(name=name, rows=rows, px=generator.picture_px)
         (folder / registry.CARD).write_text(card, encoding="utf-8")
     return registry.user_dir() / name
+
+
+def import_avstyle(generator: Path, audio: Path, name: str, force: bool = False) -> Path:
+    """Make a model that restyles pictures of the two networks which avstyle's test loads.
+
+    Args:
+        generator: ``latest_net_G.pth``.
+        audio: ``latest_net_Audio.pth``.
+        name: of the new model: small letters, digits, ``.``, ``_`` and ``-``.
+        force: replace a model of that name.
+
+    Returns:
+        The new model's folder; it appears complete or not at all.
+
+    Raises:
+        ModelError: a file is missing, is not what it should be, or holds more than tensors.
+    """
+    with new_model(name, force) as folder:
+        stylizer, listener = read_stylizer(generator), read_style_audio_encoder(audio)
+        if stylizer.features != listener.config.features:
+            raise ModelError(
+                f"{generator} obeys features of length {stylizer.features} and {audio} gives "
+                f"{listener.config.features}: name two files of one training."
+            )
+        registry.save_network(folder / registry.STYLIZER, stylizer)
+        registry.save_network(folder / registry.AUDIO_ENCODER, listener)
+        registry.write_sums(folder)
+        rows = source_rows({"stylizer": generator, "audio encoder": audio})
+        card = STYLE_CARD.format(name=name, rows=rows, seconds=listener.config.seconds)
+        (folder / registry.CARD).write_text(card, encoding="utf-8")
+    return registry.user_dir() / name
+
+
+def source_rows(sources: Mapping[str, Path]) -> str:
+    """Where each network came from, as rows of a card's table."""
+    return "".join(
+        f"| {network} | `{path.name}` | `{registry.sha256(path)}` |\n"
+        for network, path in sources.items()
+    )
 
 
 @contextmanager
@@ -227,6 +282,84 @@ def generator_config(settings: Mapping[str, Any], folder: Path) -> BigGANConfig:
         )
     except (TypeError, ValueError) as error:
         raise ModelError(f"{folder} has settings that cannot be imported: {error}.") from error
+
+
+def read_stylizer(path: Path) -> Stylizer:
+    """``latest_net_G.pth``; its widths, blocks and length of feature follow from its tensors."""
+    import torch
+
+    from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
+
+    state = two_rows(read_state(path))
+    try:
+        widths = [len(state[f"model_down.{layer}.weight"]) for layer in (1, 4, 8)]
+        half, full = (len(state[f"model_up.{layer}.weight"]) for layer in (1, 5))
+        features = state["model_up.1.weight"].shape[1] - widths[2]
+    except (KeyError, IndexError, TypeError) as error:
+        raise ModelError(
+            f"{path} is not avstyle's generator: it should be the file that ends in _net_G.pth."
+        ) from error
+    if features < 1:
+        raise ModelError(
+            f"{path} is a generator that hears nothing, such as CUT's: name one of avstyle's."
+        )
+    config = StylizerConfig(
+        features=features,
+        down=(widths[0], widths[1], widths[2]),
+        blocks=sum(key.endswith("conv_block.1.weight") for key in state),
+        up=(half, full),
+    )
+
+    def ours(key: str) -> str | None:
+        layer, _, kind = key.rpartition(".")
+        if kind == "filt":  # the blur's fixed kernel
+            return None
+        if layer in STYLIZER_PARTS:
+            return f"{STYLIZER_PARTS[layer]}.{kind}"
+        for theirs, name in BLOCK_PARTS.items():
+            layer = layer.replace(theirs, name)
+        return f"{layer.replace('model_down', 'encoder')}.{kind}"
+
+    with torch.device("meta"):  # sizes that a file only claims cost nothing
+        stylizer = Stylizer(config)
+    registry.fill(stylizer, renamed(state, ours), path)
+    return stylizer
+
+
+def two_rows(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """CUT's single row of layers, ``model.N``, as avstyle's ``model_down.N`` and ``model_up.N``."""
+    if not any(key.startswith("model.") for key in state):
+        return state
+    blocks = [int(key.split(".")[1]) for key in state if re.match(r"model\.\d+\.conv_block", key)]
+    first_up = max(blocks, default=-1) + 1
+
+    def place(key: str) -> str:
+        row, _, rest = key.partition(".")
+        number, _, rest = rest.partition(".")
+        if row != "model" or not number.isdecimal():
+            return key
+        layer = int(number)
+        down = layer < first_up
+        return f"model_down.{layer}.{rest}" if down else f"model_up.{layer - first_up}.{rest}"
+
+    return {place(key): value for key, value in state.items()}
+
+
+def read_style_audio_encoder(path: Path) -> AudioEncoder:
+    """``latest_net_Audio.pth``: a ResNet-18 in parts, whose ``proj`` is our head."""
+    from s2s_cli.networks.audio_encoder import AudioEncoder, published_avstyle
+
+    parts = {"AudioInconv.0": "trunk.conv1", "AudioInconv.1": "trunk.bn1", "proj": "head"}
+
+    def ours(key: str) -> str | None:
+        if key.startswith("stft."):  # the kernels of the spectrogram, which we compute
+            return None
+        layer, _, kind = key.rpartition(".")
+        return f"{parts.get(layer, layer.replace('AudioLayer', 'trunk.layer'))}.{kind}"
+
+    encoder = AudioEncoder(published_avstyle())
+    registry.fill(encoder, renamed(read_state(path), ours), path)
+    return encoder
 
 
 def renamed(state: Mapping[str, Tensor], ours: Callable[[str], str | None]) -> dict[str, Tensor]:

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Curve = Literal["linear", "spherical"]  # how a walk from one feature to another runs
+from s2s_cli.choices import Curve
 
 
 def seeded_noise(seeds: Sequence[int], shape: Sequence[int], truncation: float = 1.0) -> Tensor:
@@ -30,7 +29,7 @@ def unit(features: Tensor) -> Tensor:
     return torch.nn.functional.normalize(features, dim=-1)
 
 
-def interpolate(start: Tensor, end: Tensor, share: float, curve: Curve = "linear") -> Tensor:
+def interpolate(start: Tensor, end: Tensor, share: float, curve: Curve = Curve.LINEAR) -> Tensor:
     """What lies between two features: lambda z_V + (1 - lambda) z_A of Sound2Scene section 5.2.
 
     Both are brought to length 1 first, as where they were aligned, so that the share does not
@@ -47,7 +46,7 @@ def interpolate(start: Tensor, end: Tensor, share: float, curve: Curve = "linear
     if share in (0, 1):
         return end if share else start
     start, end = unit(start), unit(end)
-    if curve == "linear":
+    if curve is Curve.LINEAR:
         return torch.lerp(start, end, share)
     angle = math.radians(angle_degrees(start, end))
     if math.sin(angle) < 1e-6:  # the same direction, or opposite ones between which no way is best

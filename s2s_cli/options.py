@@ -28,6 +28,18 @@ def not_nan(value: float | None) -> float | None:
     return value
 
 
+def require_one_stdin(*sources: str | None) -> None:
+    """Standard input can be read once."""
+    if sources.count("-") > 1:
+        raise typer.BadParameter("Standard input (-) can be named only once.")
+
+
+def require_still(bounce: bool, once: bool, sheet: bool) -> None:
+    """What is for several pictures is not asked of one."""
+    if bounce or once or sheet:
+        raise typer.BadParameter("--bounce, --once and --sheet are for a sweep of pictures.")
+
+
 def gain_db(name: str, help: str) -> Any:
     """An option that makes a sound louder or quieter."""
     return typer.Option(name, min=-120, max=60, callback=not_nan, metavar="DB", help=help)
@@ -179,14 +191,14 @@ Once = Annotated[
     bool,
     typer.Option("--once", help="A GIF or WebP ends at its last frame, and does not start over."),
 ]
-Mixed = Annotated[
+OneOrSweep = Annotated[
     str | None,
     typer.Option(
         "--out",
         "-o",
         metavar="PATH",
-        help="Picture file, or a folder; with --sweep also .gif, .mp4 or .webm. Default: here, "
-        "named after the sounds.",
+        help="Picture file, or a folder; of a --sweep what moves (.gif, .webp, .mp4, .webm), a "
+        "labelled strip (.png, .jpg) or a folder of frames. Default: a picture, or a GIF, here.",
         show_default=False,
     ),
 ]

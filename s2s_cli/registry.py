@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from uuid import uuid4
 
 import platformdirs
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from s2s_cli.networks.biggan import BigGAN
     from s2s_cli.networks.flow import Flow
     from s2s_cli.networks.image_encoder import ImageEncoder
+    from s2s_cli.networks.stylizer import Stylizer
 
     Generator = BigGAN | Flow
+    Network = TypeVar("Network", bound=nn.Module)
 
 AUDIO_ENCODER = "audio_encoder.safetensors"
 IMAGE_ENCODER = "image_encoder.safetensors"  # a model can do without it: sounds alone still paint
 GENERATOR = "generator.safetensors"
+STYLIZER = "stylizer.safetensors"  # restyles pictures; it and an audio encoder are a model too
 CARD = "card.md"
 SUMS = "SHA256SUMS"
 
@@ -97,7 +100,7 @@ def find(name_or_path: str | Path) -> Path:
     if is_model(path):
         return path
     if os.path.isdir(path) and path.name != str(name_or_path):
-        raise ModelError(f"{path} holds no model: it should contain {GENERATOR}.")
+        raise ModelError(f"{path} holds no model: it should contain {GENERATOR} or {STYLIZER}.")
     known = names()
     hint = nearest(str(name_or_path), known) if known else "None is installed; see s2s models pull."
     raise ModelError(f"There is no model called '{name_or_path}'. {hint}")
@@ -112,6 +115,7 @@ def families() -> dict[str, tuple[type[nn.Module], type[Any]]]:
     from s2s_cli.networks.biggan import BigGAN, BigGANConfig
     from s2s_cli.networks.flow import Autoencoder, AutoencoderConfig, Flow, FlowConfig
     from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
+    from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 
     return {
         "audio_encoder": (AudioEncoder, AudioEncoderConfig),
@@ -119,6 +123,7 @@ def families() -> dict[str, tuple[type[nn.Module], type[Any]]]:
         "biggan": (BigGAN, BigGANConfig),
         "flow": (Flow, FlowConfig),
         "autoencoder": (Autoencoder, AutoencoderConfig),
+        "stylizer": (Stylizer, StylizerConfig),
     }
 
 
@@ -336,7 +341,7 @@ def model_sha256(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Model:
-    """Networks that belong together, on one device."""
+    """Networks that paint together, on one device."""
 
     name: str  # as it was asked for, so that it can be found again
     path: Path
@@ -346,41 +351,46 @@ class Model:
     sha256: str  # of all its networks; goes into the provenance of every picture
 
 
+@dataclass(frozen=True)
+class StyleModel:
+    """Networks that restyle pictures together, on one device."""
+
+    name: str  # as it was asked for, so that it can be found again
+    path: Path
+    audio_encoder: AudioEncoder
+    stylizer: Stylizer
+    sha256: str  # of all its networks; goes into the provenance of every picture
+
+
 def open_model(name_or_path: str | Path, device: str = "cpu") -> Model:
-    """Load a model's networks.
+    """Load the networks of a model that paints.
 
     Raises:
-        ModelError: there is no such model, or it is incomplete, damaged, or does not fit together.
+        ModelError: there is no such model, or it is incomplete, damaged, or does not fit together;
+            or it only restyles pictures.
     """
-    from s2s_cli.audio.spectrogram import FRONT_ENDS
-    from s2s_cli.networks.audio_encoder import AudioEncoder
     from s2s_cli.networks.biggan import BigGAN
     from s2s_cli.networks.flow import Flow
     from s2s_cli.networks.image_encoder import ImageEncoder
 
     folder = find(name_or_path)
-    audio_encoder = load_network(folder / AUDIO_ENCODER).to(device)
+    if (folder / STYLIZER).is_file() and not (folder / GENERATOR).is_file():
+        raise ModelError(
+            f"The model '{name_or_path}' restyles pictures and cannot paint new ones: "
+            "name another with --model."
+        )
+    audio_encoder = load_audio_encoder(folder).to(device)
     generator = load_network(folder / GENERATOR).to(device)
-    has_eyes = (folder / IMAGE_ENCODER).is_file()
-    image_encoder = load_network(folder / IMAGE_ENCODER).to(device) if has_eyes else None
-    if not isinstance(audio_encoder, AudioEncoder):
-        raise ModelError(f"{folder / AUDIO_ENCODER} holds another network: get the model again.")
     if not isinstance(generator, BigGAN | Flow):
         raise ModelError(f"{folder / GENERATOR} holds another network: get the model again.")
-    if image_encoder is not None and not isinstance(image_encoder, ImageEncoder):
-        raise ModelError(f"{folder / IMAGE_ENCODER} holds another network: get the model again.")
+    has_eyes = (folder / IMAGE_ENCODER).is_file()
+    image_encoder = (
+        load_network_as(ImageEncoder, folder / IMAGE_ENCODER).to(device) if has_eyes else None
+    )
     lengths = {audio_encoder.config.features, generator.features}
     if image_encoder is not None:
         lengths.add(image_encoder.features)
-    listening = audio_encoder.config
-    if listening.front_end not in FRONT_ENDS or not 0.1 <= listening.seconds <= 3600:
-        raise ModelError(
-            f"{folder / AUDIO_ENCODER} wants {listening.seconds:g} s of sound by "
-            f"'{listening.front_end}', which s2s does not know: a newer s2s may."
-        )
-    if len(lengths) > 1:
-        told = " and ".join(str(length) for length in sorted(lengths))
-        raise ModelError(f"{folder} mixes networks for features of length {told}: get it again.")
+    require_one_length(lengths, folder)
     return Model(
         name=str(name_or_path),
         path=folder,
@@ -389,6 +399,63 @@ def open_model(name_or_path: str | Path, device: str = "cpu") -> Model:
         generator=generator,
         sha256=model_sha256(folder),
     )
+
+
+def open_stylizer(name_or_path: str | Path, device: str = "cpu") -> StyleModel:
+    """Load the networks of a model that restyles pictures.
+
+    Raises:
+        ModelError: there is no such model, or it is incomplete, damaged, or does not fit together;
+            or it only paints.
+    """
+    from s2s_cli.networks.stylizer import Stylizer
+
+    folder = find(name_or_path)
+    if (folder / GENERATOR).is_file() and not (folder / STYLIZER).is_file():
+        raise ModelError(
+            f"The model '{name_or_path}' paints pictures and cannot restyle yours: "
+            "name another with --model."
+        )
+    audio_encoder = load_audio_encoder(folder).to(device)
+    stylizer = load_network_as(Stylizer, folder / STYLIZER).to(device)
+    require_one_length({audio_encoder.config.features, stylizer.features}, folder)
+    return StyleModel(
+        name=str(name_or_path),
+        path=folder,
+        audio_encoder=audio_encoder,
+        stylizer=stylizer,
+        sha256=model_sha256(folder),
+    )
+
+
+def load_network_as(kind: type[Network], path: Path) -> Network:
+    """``load_network``, of one family alone."""
+    network = load_network(path)
+    if not isinstance(network, kind):
+        raise ModelError(f"{path} holds another network: get the model again.")
+    return network
+
+
+def load_audio_encoder(folder: Path) -> AudioEncoder:
+    """The audio encoder of a model's folder, if s2s can let it hear."""
+    from s2s_cli.audio.spectrogram import FRONT_ENDS
+    from s2s_cli.networks.audio_encoder import AudioEncoder
+
+    audio_encoder = load_network_as(AudioEncoder, folder / AUDIO_ENCODER)
+    listening = audio_encoder.config
+    if listening.front_end not in FRONT_ENDS or not 0.1 <= listening.seconds <= 3600:
+        raise ModelError(
+            f"{folder / AUDIO_ENCODER} wants {listening.seconds:g} s of sound by "
+            f"'{listening.front_end}', which s2s does not know: a newer s2s may."
+        )
+    return audio_encoder
+
+
+def require_one_length(lengths: set[int], folder: Path) -> None:
+    """Networks that speak to each other do so in features of one length."""
+    if len(lengths) > 1:
+        told = " and ".join(str(length) for length in sorted(lengths))
+        raise ModelError(f"{folder} mixes networks for features of length {told}: get it again.")
 
 
 @dataclass(frozen=True)
@@ -405,7 +472,7 @@ class Check:
 
 
 def verify(name_or_path: str | Path) -> list[Check]:
-    """Compare a model with what it says of itself, and let it paint once.
+    """Compare a model with what it says of itself, and let it paint or restyle once.
 
     Raises:
         ModelError: there is no such model. What is wrong with one that exists is in the checks.
@@ -420,11 +487,18 @@ def verify(name_or_path: str | Path) -> list[Check]:
             checks.append(Check(what))
         except ModelError as error:
             checks.append(Check(what, str(error)))
-    what = "a sound becomes a finite picture"
-    try:
-        checks.append(Check(what, fault_in_picture(open_model(folder))))
-    except ModelError as error:
-        checks.append(Check(what, str(error)))
+    if STYLIZER in present:
+        what = "a sound restyles a picture, and it stays finite"
+        try:
+            checks.append(Check(what, fault_in_restyled(open_stylizer(folder))))
+        except ModelError as error:
+            checks.append(Check(what, str(error)))
+    if GENERATOR in present or STYLIZER not in present:
+        what = "a sound becomes a finite picture"
+        try:
+            checks.append(Check(what, fault_in_picture(open_model(folder))))
+        except ModelError as error:
+            checks.append(Check(what, str(error)))
     return checks
 
 
@@ -440,18 +514,42 @@ def check_sum(folder: Path, name: str) -> Check:
 
 
 def fault_in_picture(model: Model) -> str:
-    """Paint one second of noise; returns what is wrong with the picture, or nothing."""
+    """Paint what noise sounds like; returns what is wrong with the picture, or nothing."""
+    import torch
+
+    with torch.inference_mode():
+        feature = feature_of_noise(model.audio_encoder)
+        picture = model.generator.paint(model.generator.noise([0]), feature)
+    px = model.generator.picture_px
+    return fault_in_pixels(picture, (1, 3, px, px))
+
+
+def fault_in_restyled(model: StyleModel) -> str:
+    """Restyle noise by noise; returns what is wrong with the picture, or nothing."""
+    import torch
+
+    shape = (1, 3, 45, 62)  # no side is a multiple of 4, as most photos'
+    picture = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        restyled = model.stylizer(picture, feature_of_noise(model.audio_encoder))
+    return fault_in_pixels(restyled, shape)
+
+
+def feature_of_noise(audio_encoder: AudioEncoder) -> Tensor:
+    """What an audio encoder hears in noise, (1, features)."""
     import torch
 
     from s2s_cli.audio.spectrogram import FRONT_ENDS
 
-    config = model.audio_encoder.config
+    config = audio_encoder.config
     samples = round(config.seconds * config.sample_rate)
     wave = 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        feature = model.audio_encoder(FRONT_ENDS[config.front_end](wave))
-        picture = model.generator.paint(model.generator.noise([0]), feature)
-    px = model.generator.picture_px
-    if picture.shape != (1, 3, px, px):
-        return f"its shape is {tuple(picture.shape)}, not (1, 3, {px}, {px})"
+    feature: Tensor = audio_encoder(FRONT_ENDS[config.front_end](wave))
+    return feature
+
+
+def fault_in_pixels(picture: Tensor, shape: tuple[int, ...]) -> str:
+    """What is wrong with a picture that should have this shape, or nothing."""
+    if picture.shape != shape:
+        return f"its shape is {tuple(picture.shape)}, not {shape}"
     return "" if picture.isfinite().all() else "some of its values are not finite"

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from s2s_cli import __version__, registry
-from s2s_cli.audio.sound import Sound, Wave, fit, read_sound
+from s2s_cli.audio.sound import STDIN, SUFFIXES, Sound, Wave, fit, read_sound
 from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.errors import ModelError
 from s2s_cli.latents import angle_degrees
 from s2s_cli.networks.flow import EDITING, Flow
 from s2s_cli.networks.layers import Precision, fast_precision
 from s2s_cli.picture.image import Picture, psnr_db, resize, to_uint8
-from s2s_cli.picture.photo import PICTURE_SUFFIXES, Photo, read_photo
+from s2s_cli.picture.photo import PICTURE_SUFFIXES, Photo, begins_like_a_picture, read_photo
 from s2s_cli.picture.provenance import Provenance, Scalar, Source
 from s2s_cli.picture.sheet import SheetEntry, contact_sheet
 
@@ -82,16 +82,20 @@ class Studio:
         return Heard(self, str(source), sound)
 
     def perceive(self, source: str, start_s: float = 0.0) -> "Heard | Seen":
-        """Look at what ends like a picture, and hear everything else.
+        """Look at what is a picture, and hear everything else.
+
+        Its name tells, or where that does not, its first bytes.
 
         Raises:
             SoundError: the sound cannot be heard.
             PictureError: the picture cannot be read.
             ModelError: the model cannot look at pictures.
         """
-        if PurePath(source).suffix.lower() in PICTURE_SUFFIXES:
-            return self.see(source)
-        return self.hear(source, start_s)
+        suffix = PurePath(source).suffix.lower()
+        looks = suffix in PICTURE_SUFFIXES or (
+            suffix not in SUFFIXES and source != str(STDIN) and begins_like_a_picture(Path(source))
+        )
+        return self.see(source) if looks else self.hear(source, start_s)
 
     @torch.inference_mode()
     def feature_of(self, wave: Wave) -> Tensor:

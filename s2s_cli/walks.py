@@ -7,10 +7,9 @@ painted there does not depend on which other places are visited.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,13 +18,14 @@ from torch import Tensor
 from s2s_cli.audio.mixing import apply_gain_db, limit_peak, mix
 from s2s_cli.audio.sound import Wave, fit
 from s2s_cli.audio.spectrogram import median_above_floor_db
+from s2s_cli.choices import Blend, Curve, Grid, Space, Through
 from s2s_cli.errors import ModelError, PictureError, SoundError
-from s2s_cli.latents import Curve, angle_degrees, interpolate, unit
+from s2s_cli.latents import angle_degrees, interpolate, unit
 from s2s_cli.picture.blend import blend
 from s2s_cli.picture.image import Picture, resize_to
 from s2s_cli.picture.photo import Photo
 from s2s_cli.picture.provenance import Provenance, Scalar
-from s2s_cli.picture.sheet import strip, table
+from s2s_cli.picture.sheet import CELL_PX, strip, table
 from s2s_cli.studio import Heard, Look, Seen, Studio
 
 End = Heard | Seen
@@ -33,34 +33,9 @@ FULL_SCALE = 1.0
 CLIPPED_DB = (
     18.0  # as loud as `Through.FEATURE` drives a sound whose own volume a model cannot hear
 )
+LONGEST_ASPECT = 8  # beyond, the shorter side of a painting is made shorter too
 HARDLY_HEARD_DEGREES = 2.0  # pictures of features this close look alike
 DEAF_FRONT_ENDS = ("standardised",)  # they make every clip equally loud
-
-
-class Through(StrEnum):
-    """By which way a change of volume reaches the model."""
-
-    WAVE = "wave"  # the samples are multiplied, and that is all
-    FLOOR = "floor"  # the same, around the level at which half of the sound is too quiet to be seen
-    CLIP = "clip"  # the same, from full scale upwards, and what goes beyond is cut off
-    FEATURE = "feature"  # the feature itself moves, from that of the quiet sound to the loud one's
-
-
-class Across(StrEnum):
-    """What a second sound does while the volume of the first one changes."""
-
-    NOTHING = "nothing"  # there is none
-    OPPOSITE = "opposite"  # gets quieter as the first gets louder (Sound2Scene, figure 8)
-    VOLUME = "volume"  # the columns of a table are its gains
-    RATIO = "ratio"  # the columns of a table are its shares, and the rows the gain of both
-
-
-class Blend(StrEnum):
-    """How an edit returns into the photo."""
-
-    NONE = "none"  # not at all: it is the painting, in the photo's aspect
-    LOW = "low"  # the change is added to the whole photo, without its finest detail
-    MASK = "mask"  # the painting takes over where it changed most; elsewhere the photo's own bytes
 
 
 @dataclass(frozen=True)
@@ -90,41 +65,43 @@ class Mixture(Plan):
     """
 
     command = "mix"
-    weights: tuple[float, ...] = ()  # of any sum: only their proportions count
+    weights: tuple[float, ...] = ()  # of each sound, summing to 1
     gains_db: tuple[float, ...] = ()  # of each sound before it is mixed
+    level: bool = False  # all sounds are first brought to the level of the first
     pad: bool = False  # shorter sounds end in silence; else they repeat
-    latent: bool = False  # features are averaged and not waves
+    space: Space = Space.WAVE
 
     def shares(self, at: float) -> tuple[float, ...]:
         """How much of each sound is in the mixture, summing to 1."""
-        if not self.weights:
-            return (1 - at, at)
-        return tuple(weight / math.fsum(self.weights) for weight in self.weights)
+        return self.weights or (1 - at, at)
 
     def wave(self, ends: Sequence[End], at: float) -> tuple[Wave, float]:
-        """The mixture, no louder than full scale unless one of its sounds is; and the gain in dB
-        that this took.
-        """
-        waves = waves_of(ends)
-        loudest = max(FULL_SCALE, *(float(np.abs(wave).max()) for wave in waves))
-        louder = [
-            apply_gain_db(wave, gain) for wave, gain in zip(waves, self.gains(ends), strict=True)
-        ]
-        return limit_peak(mix(louder, self.shares(at), self.pad), loudest)
+        """The mixture, and the gain in dB that brought it down.
 
-    def gains(self, ends: Sequence[End]) -> tuple[float, ...]:
-        """One for each sound, in dB."""
-        return self.gains_db or (0.0,) * len(ends)
+        It is no louder than full scale, unless one of its sounds is.
+        """
+        loudest = max(FULL_SCALE, *(float(np.abs(wave).max()) for wave in waves_of(ends)))
+        return limit_peak(mix(self.parts(ends), self.shares(at), self.pad), loudest)
+
+    def parts(self, ends: Sequence[End]) -> list[Wave]:
+        """Each sound as it goes into the mixture."""
+        waves = waves_of(ends)
+        gains_db = self.gains_db or (0.0,) * len(waves)
+        if self.level:
+            gains_db = tuple(
+                gain_db + level_db(waves[0]) - level_db(wave)
+                for wave, gain_db in zip(waves, gains_db, strict=True)
+            )
+        return [apply_gain_db(wave, gain) for wave, gain in zip(waves, gains_db, strict=True)]
 
     def feature(self, ends: Sequence[End], at: float) -> Tensor:
         """Of the mixture, or between the features of its sounds."""
         studio = ends[0].studio
-        if not self.latent:
+        if self.space is Space.WAVE:
             return studio.feature_of(self.wave(ends, at)[0])
-        waves = zip(waves_of(ends), self.gains(ends), self.shares(at), strict=True)
         features = [
-            (studio.feature_of(apply_gain_db(wave, gain)), share)
-            for wave, gain, share in waves
+            (studio.feature_of(part), share)
+            for part, share in zip(self.parts(ends), self.shares(at), strict=True)
             if share
         ]
         if len(features) == 1:
@@ -132,26 +109,35 @@ class Mixture(Plan):
         return torch.stack([share * unit(feature) for feature, share in features]).sum(dim=0)
 
     def label(self, ends: Sequence[End], at: float) -> str:
-        """How much of the second sound there is."""
+        """How much of the second sound there is, or of each."""
         if self.weights:
-            return " : ".join(f"{weight:g}" for weight in self.weights)
-        return short_name(ends[round(at)].name) if at in (0, 1) else f"ratio {at:.2f}"
+            return " : ".join(f"{weight:.0%}" for weight in self.weights)
+        return labels_of(ends)[round(at)] if at in (0, 1) else f"ratio {at:.2f}"
 
 
 @dataclass(frozen=True)
 class Volume(Plan):
-    """One sound, louder and quieter (section 5.1). A place is a gain in dB."""
+    """One sound, louder and quieter (section 5.1). A place is a gain in dB.
+
+    A second sound gets quieter as the first gets louder (figure 8), or has its own gain or share
+    in the columns of a table.
+    """
 
     command = "volume-sweep"
-    from_db: float = -24.0  # the ends of the sweep: what ``through`` and ``across`` refer to
+    from_db: float = -24.0  # the ends of the sweep: what ``through`` and a second sound refer to
     to_db: float = 12.0
     through: Through = Through.WAVE
-    across: Across = Across.NOTHING
+    grid: Grid | None = None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Both ends, the quieter one first."""
+        return min(self.from_db, self.to_db), max(self.from_db, self.to_db)
 
     def feature(self, ends: Sequence[End], at: float) -> Tensor:
-        """Of the sound at this gain."""
-        if self.across is Across.OPPOSITE:
-            return self.crossed(ends, at, self.from_db + self.to_db - at)
+        """Of the sound at this gain, or of both."""
+        if len(ends) == 2:
+            return self.crossed(ends, at, self.opposite(at))
         studio = ends[0].studio
         if self.through is not Through.FEATURE:
             return studio.feature_of(self.wave(ends[0], at))
@@ -159,21 +145,27 @@ class Volume(Plan):
         if at == 0:
             return feature
         quiet, loud = (studio.feature_of(wave) for wave in extremes(ends[0], *self.span))
-        return unit(feature) + at / (self.to_db - self.from_db) * (unit(loud) - unit(quiet))
+        quietest, loudest = self.span
+        return unit(feature) + at / (loudest - quietest) * (unit(loud) - unit(quiet))
 
-    @property
-    def span(self) -> tuple[float, float]:
-        """Both ends, the quieter one first."""
-        return min(self.from_db, self.to_db), max(self.from_db, self.to_db)
+    def opposite(self, gain_db: float) -> float:
+        """The gain of the second sound, which runs from the last to the first."""
+        return self.from_db + self.to_db - gain_db
+
+    def beyond_db(self, gain_db: float) -> float:
+        """How far a gain lies above where ``through`` begins to act."""
+        quietest, loudest = self.span
+        begins = {Through.FLOOR: (quietest + loudest) / 2, Through.CLIP: quietest}
+        return gain_db - begins.get(self.through, 0.0)
 
     def wave(self, end: End, gain_db: float) -> Wave:
         """The sound at this gain, on its way into the model."""
         (wave,) = waves_of([end])
+        beyond_db = self.beyond_db(gain_db)
         if self.through is Through.FLOOR:
-            middle_db = (self.from_db + self.to_db) / 2
-            return apply_gain_db(wave, half_hidden_db(end) + gain_db - middle_db)
+            return apply_gain_db(wave, half_hidden_db(end) + beyond_db)
         if self.through is Through.CLIP:
-            louder = apply_gain_db(wave, full_scale_db(wave) + gain_db - self.span[0])
+            louder = apply_gain_db(wave, full_scale_db(wave) + beyond_db)
             return louder.clip(-FULL_SCALE, FULL_SCALE)
         return apply_gain_db(wave, gain_db)
 
@@ -185,7 +177,7 @@ class Volume(Plan):
             gain_db: the row: of the first sound, or of both.
             column: the gain of the second sound in dB, or its share.
         """
-        by_ratio = self.across is Across.RATIO
+        by_ratio = self.grid is Grid.RATIO
         shares = (1 - column, column) if by_ratio else (0.5, 0.5)
         gains_db = (gain_db, gain_db if by_ratio else column)
         waves = [
@@ -193,11 +185,14 @@ class Volume(Plan):
         ]
         return ends[0].studio.feature_of(mix(waves, shares))
 
-    def label(self, ends: Sequence[End], at: float) -> str:  # noqa: ARG002, the plans' signature
-        """The gain, or both."""
-        if self.across is Across.OPPOSITE:
-            return f"{decibels(at)} / {decibels(self.from_db + self.to_db - at)}"
-        return decibels(at)
+    def label(self, ends: Sequence[End], at: float) -> str:
+        """The gain; of both sounds; or how far it lies above where it acts."""
+        if len(ends) == 2:
+            first, second = labels_of(ends)
+            return f"{first} {decibels(at)}, {second} {decibels(self.opposite(at))}"
+        beyond = decibels(self.beyond_db(at))
+        words = {Through.FLOOR: f"floor {beyond}", Through.CLIP: f"clipped by {beyond}"}
+        return words.get(self.through, decibels(at))
 
     def heard_degrees(self, ends: Sequence[End], places: Sequence[float]) -> list[float]:
         """How far the model hears each place to be from the first, as an angle between features."""
@@ -210,7 +205,7 @@ class Passage(Plan):
     """From one sound or picture to the next (section 5.2). A place counts the stops, from 0 on."""
 
     command = "interpolate"
-    curve: Curve = "linear"
+    curve: Curve = Curve.LINEAR
 
     def feature(self, ends: Sequence[End], at: float) -> Tensor:
         """Between the features of the stops on either side."""
@@ -219,7 +214,7 @@ class Passage(Plan):
 
     def label(self, ends: Sequence[End], at: float) -> str:
         """The stop's name, or the share of the next."""
-        return short_name(ends[int(at)].name) if at == int(at) else f"{at - int(at):.2f}"
+        return labels_of(ends)[int(at)] if at == int(at) else f"{at - int(at):.2f}"
 
 
 @dataclass(frozen=True)
@@ -250,8 +245,18 @@ class Edit(Plan):
 
         The paper's z_1 - z_2, brought to length 1: some sounds' loud and quiet features lie ten
         times as far apart as others', and a strength should mean the same with each.
+
+        Raises:
+            ModelError: there is no difference to speak of, and its direction would be chance.
         """
         start, end = self.poles(ends)
+        apart = angle_degrees(start, end)
+        if apart < HARDLY_HEARD_DEGREES:
+            raise ModelError(
+                f"The model '{ends[0].studio.model.name}' hears no difference between the two ends "
+                f"of the way ({apart:.1f} degrees): choose gains further apart, or another sound "
+                "with --against."
+            )
         return unit(unit(end) - unit(start))
 
     def feature(self, ends: Sequence[End], at: float) -> Tensor:
@@ -273,8 +278,7 @@ class Edit(Plan):
         if self.blend is Blend.NONE:
             height, width = picture.photo.pixels.shape[:2]
             return resize_to(painted, *unsquashed(painted.shape[0], height, width, look.size_px))
-        way: Literal["low", "mask"] = "low" if self.blend is Blend.LOW else "mask"
-        return blend(picture.photo, inversion.painted, painted, way)
+        return blend(picture.photo, inversion.painted, painted, self.blend)
 
 
 PLANS: dict[str, type[Plan]] = {plan.command: plan for plan in (Mixture, Volume, Passage, Edit)}
@@ -297,7 +301,6 @@ class Walk:
     ends: tuple[End, ...]  # in the order in which they were given; all of one studio
     seed: int
     look: Look
-    painted: dict[float, Picture] = field(default_factory=dict)  # so that no place is painted twice
 
     @property
     def studio(self) -> Studio:
@@ -306,9 +309,7 @@ class Walk:
 
     def paint(self, at: float) -> Picture:
         """The picture at one place."""
-        if at not in self.painted:
-            self.painted[at] = self.plan.paint(self.ends, at, self.seed, self.look)
-        return self.painted[at]
+        return self.plan.paint(self.ends, at, self.seed, self.look)
 
     @property
     def photo(self) -> Photo | None:
@@ -316,10 +317,10 @@ class Walk:
         blended = isinstance(self.plan, Edit) and self.plan.blend is not Blend.NONE
         return picture_of(self.ends).photo if blended else None
 
-    def strip(self, places: Sequence[float]) -> Picture:
-        """The pictures side by side, with labels, as in the paper's figures."""
+    def strip(self, places: Sequence[float], pictures: Sequence[Picture]) -> Picture:
+        """Pictures that were painted at these places side by side, with labels, as in the paper."""
         labels = [self.plan.label(self.ends, at) for at in places]
-        return strip([self.paint(at) for at in places], labels)
+        return strip(pictures, labels, cell_px=self.look.size_px or CELL_PX)
 
     def table(
         self,
@@ -340,8 +341,8 @@ class Walk:
             advance()
             return picture
 
-        first, second = (short_name(end.name) for end in self.ends)
-        by_ratio = plan.across is Across.RATIO
+        first, second = labels_of(self.ends)
+        by_ratio = plan.grid is Grid.RATIO
         return table(
             [[cell(row, column) for column in columns] for row in rows],
             [f"both {decibels(row)}" if by_ratio else f"{first} {decibels(row)}" for row in rows],
@@ -349,6 +350,7 @@ class Walk:
                 f"{second} {column:.0%}" if by_ratio else f"{second} {decibels(column)}"
                 for column in columns
             ],
+            cell_px=self.look.size_px or CELL_PX,
         )
 
     def provenance(self, **form: Scalar | Sequence[Scalar]) -> Provenance:
@@ -376,7 +378,8 @@ def unsquashed(side_px: int, height: int, width: int, longer_px: int | None) -> 
         height, width: of the photo.
         longer_px: how long the longer side shall be; None leaves the shorter one as painted.
     """
-    scale = longer_px / max(height, width) if longer_px else side_px / min(height, width)
+    small = min(side_px / min(height, width), LONGEST_ASPECT * side_px / max(height, width))
+    scale = longer_px / max(height, width) if longer_px else small
     return max(1, round(scale * height)), max(1, round(scale * width))
 
 
@@ -434,6 +437,11 @@ def require_heard(studio: Studio, heard_degrees: Sequence[float]) -> None:
         )
 
 
+def level_db(wave: Wave) -> float:
+    """How loud a wave is on average, in dB of full scale."""
+    return 10 * math.log10(float(np.square(wave, dtype=np.float64).mean()) + 1e-10)
+
+
 def full_scale_db(wave: Wave) -> float:
     """The gain that brings a wave's peak to full scale."""
     return -20 * math.log10(float(np.abs(wave).max()))
@@ -448,8 +456,17 @@ def half_hidden_db(end: End) -> float:
 
 
 def decibels(gain_db: float) -> str:
-    """A gain as people write it: with its sign."""
-    return f"{gain_db:+g} dB" if gain_db else "0 dB"
+    """A gain as people write it: with its sign, to a tenth."""
+    return f"{round(gain_db, 1):+g} dB" if round(gain_db, 1) else "0 dB"
+
+
+def labels_of(ends: Sequence[End]) -> list[str]:
+    """The names of sounds and pictures, with their folders where they are alike otherwise."""
+    names = [short_name(end.name) for end in ends]
+    return [
+        f"{PurePath(end.name).parent.name}/{name}" if names.count(name) > 1 else name
+        for end, name in zip(ends, names, strict=True)
+    ]
 
 
 def short_name(name: str) -> str:

@@ -13,9 +13,11 @@ from golden_weights import fill, vectors, weights
 from torch import Tensor
 
 from s2s_cli import imports, registry
+from s2s_cli.audio.spectrogram import magnitude
 from s2s_cli.errors import ModelError
-from s2s_cli.imports import import_sound2scene
+from s2s_cli.imports import import_avstyle, import_sound2scene
 from s2s_cli.networks.biggan import BigGAN, BigGANConfig
+from s2s_cli.networks.stylizer import StylizerConfig
 
 # IC-GAN's settings for a generator of 64 px that is tiny, and what we should make of them.
 SMALL: dict[str, Any] = {
@@ -196,8 +198,10 @@ class Evil:
         imports.read_audio_encoder,
         imports.read_image_encoder,
         lambda path: imports.read_generator(path.parent),
+        imports.read_stylizer,
+        imports.read_style_audio_encoder,
     ],
-    ids=["audio", "image", "generator"],
+    ids=["audio", "image", "generator", "stylizer", "style audio"],
 )
 def test_a_malicious_pickle_is_refused_and_nothing_of_it_runs(tmp_path, read, zipped):
     mark, path = tmp_path / "it_ran", tmp_path / "state_dict_best0.pth"
@@ -292,3 +296,124 @@ def test_a_model_that_exists_is_replaced_only_by_force(models):
         (folder / "new").touch()
     assert [path.name for path in (models / "paper").iterdir()] == ["new"]
     assert [path.name for path in models.iterdir()] == ["paper"]
+
+
+# avstyle
+
+
+def avstyle_state(name: str) -> dict[str, Tensor]:
+    """A bare state dict as avstyle saves it, with its fixed kernels, which we do not read."""
+    return {
+        key: torch.full_like(tensor, 7) if key.endswith(".filt") or "stft." in key else tensor
+        for key, tensor in weights(name).items()
+    }
+
+
+def small_stylizer(features: int = 4, blocks: int = 3, width: int = 2) -> dict[str, Tensor]:
+    """avstyle's layout at other sizes; a stylizer of no features is CUT's generator."""
+    shapes = {
+        "model_down.1": (width, 3, 7, 7),
+        "model_down.4": (2 * width, width, 3, 3),
+        "model_down.8": (4 * width, 2 * width, 3, 3),
+        "model_up.1": (4 * width, 4 * width + features, 3, 3),
+        "model_up.5": (2 * width, 4 * width, 3, 3),
+        "model_up.9": (3, 2 * width, 7, 7),
+    }
+    for block in range(12, 12 + blocks):
+        for layer in (1, 5):
+            shapes[f"model_down.{block}.conv_block.{layer}"] = (4 * width, 4 * width, 3, 3)
+    state = {"model_down.7.filt": torch.ones(2 * width, 1, 3, 3)}
+    for layer, shape in shapes.items():
+        state[f"{layer}.weight"] = fill(f"{layer}.weight", list(shape), "float32")
+        state[f"{layer}.bias"] = fill(f"{layer}.bias", [shape[0]], "float32")
+    return state
+
+
+def in_one_row(state: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
+    """The same layers numbered from the first to the last, as CUT does."""
+    row = {}
+    for key, tensor in state.items():
+        part, number, rest = key.split(".", 2)
+        place = int(number) + (12 + blocks if part == "model_up" else 0)
+        row[f"model.{place}.{rest}"] = tensor
+    return row
+
+
+def test_the_published_pair_restyles_what_the_authors_code_restyles(s2s, models, tmp_path):
+    generator, audio = tmp_path / "latest_net_G.pth", tmp_path / "latest_net_Audio.pth"
+    torch.save(avstyle_state("avstyle_generator"), generator)
+    torch.save(avstyle_state("avstyle_audio_encoder"), audio)
+
+    said = s2s("models", "import", "avstyle", generator, audio)
+    folder = models / "avstyle"
+    assert (said.code, said.lines) == (0, [str(folder)])
+    assert [path.name for path in models.iterdir()] == ["avstyle"]
+    card = (folder / registry.CARD).read_text()
+    assert f"| stylizer | `latest_net_G.pth` | `{registry.sha256(generator)}` |" in card
+
+    model = registry.open_stylizer("avstyle")
+    heard, golden = vectors("avstyle_audio_encoder"), vectors("avstyle_generator")
+    with torch.inference_mode():
+        feature = model.audio_encoder(magnitude(heard["wav"][None]))
+        restyled = model.stylizer(golden["image"], feature)
+    assert_agrees(feature, heard["embedding"])
+    assert_agrees(restyled, golden["stylized"], rounded=True)
+    assert model.audio_encoder.config.peak == pytest.approx(1 / 1.1)
+
+
+def test_sizes_follow_from_the_tensors_and_one_row_is_as_good_as_two(tmp_path):
+    two, one = tmp_path / "two_net_G.pth", tmp_path / "one_net_G.pth"
+    torch.save(small_stylizer(), two)
+    torch.save({f"module.{k}": v for k, v in in_one_row(small_stylizer(), 3).items()}, one)
+    stylizer = imports.read_stylizer(two)
+    assert stylizer.config == StylizerConfig(features=4, down=(2, 4, 8), blocks=3, up=(8, 4))
+    again = imports.read_stylizer(one)
+    assert again.config == stylizer.config
+    for key, tensor in stylizer.state_dict().items():
+        assert torch.equal(again.state_dict()[key], tensor), key
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (small_stylizer(features=0), "hears nothing, such as CUT's"),
+        (in_one_row(small_stylizer(features=0), 3), "hears nothing, such as CUT's"),
+        ({"AudioInconv.0.weight": torch.ones(1)}, "should be the file that ends in _net_G.pth"),
+        ({"model_down.1.weight": torch.tensor(1.0)}, "should be the file that ends in _net_G.pth"),
+        ({"model.x.weight": torch.ones(1)}, "should be the file that ends in _net_G.pth"),
+        ({**small_stylizer(), "model_up.1.bias": torch.ones(1)}, "it misshapes grow1.conv.bias"),
+        ({**small_stylizer(), "more.weight": torch.ones(1)}, "does not belong in it: more.weight"),
+        ({**small_stylizer(), "model_up.1.bias": torch.full((8,), torch.nan)}, "is not finite"),
+    ],
+)
+def test_a_generator_that_is_not_avstyles_is_one_sentence(tmp_path, state, sentence):
+    path = tmp_path / "latest_net_G.pth"
+    torch.save(state, path)
+    with pytest.raises(ModelError) as stop:
+        imports.read_stylizer(path)
+    assert sentence in str(stop.value)
+    assert str(path) in str(stop.value)
+    assert "\n" not in str(stop.value)
+
+
+def test_sizes_that_a_file_only_claims_cost_no_memory(tmp_path):
+    """Stored with stride 0, a tensor of any size is a few bytes of file."""
+    path = tmp_path / "latest_net_G.pth"
+    state = small_stylizer()
+    state["model_down.8.weight"] = torch.zeros(1).expand(10**7, 4, 3, 3)
+    state["model_up.1.weight"] = torch.zeros(1).expand(8, 10**7 + 4, 3, 3)
+    torch.save(state, path)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(ModelError, match="misshapes"):
+        imports.read_stylizer(path)
+
+
+def test_files_of_two_trainings_are_no_pair(models, tmp_path):
+    generator, audio = tmp_path / "latest_net_G.pth", tmp_path / "latest_net_Audio.pth"
+    torch.save(small_stylizer(), generator)
+    torch.save(avstyle_state("avstyle_audio_encoder"), audio)
+    with pytest.raises(ModelError, match=r"features of length 4 and .* gives 256: name"):
+        import_avstyle(generator, audio, "paper")
+    with pytest.raises(ModelError, match="should be the file that ends in _net_G"):
+        import_avstyle(audio, generator, "paper")
+    assert list(models.iterdir()) == []

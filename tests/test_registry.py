@@ -16,6 +16,7 @@ from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
 from s2s_cli.networks.biggan import BigGAN, BigGANConfig
 from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
 from s2s_cli.networks.layers import ResNetConfig
+from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 
 TINY = ResNetConfig(depths=(1, 1), widths=(4, 6))
 HEARING = AudioEncoderConfig(
@@ -85,7 +86,10 @@ def test_a_shipped_model_comes_before_the_users(pond):
         ("zzz", "There is no model called 'zzz'. Known: pond."),
         ("..", "There is no model called '..'"),
         ("", "There is no model called ''"),
-        ("/usr", "/usr holds no model: it should contain generator.safetensors."),
+        (
+            "/usr",
+            "/usr holds no model: it should contain generator.safetensors or stylizer.safetensors.",
+        ),
     ],
 )
 def test_an_unknown_name_gets_one_helpful_sentence(pond, name, sentence):
@@ -255,3 +259,88 @@ def test_a_saved_network_may_be_read_by_everyone_who_may_read_new_files(tmp_path
     encoder = ImageEncoder(ImageEncoderConfig(TINY))
     registry.save_network(tmp_path / "a.safetensors", encoder)
     assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
+# Models that restyle pictures
+
+
+@pytest.fixture
+def brush(home) -> Path:
+    """A model of two tiny networks that restyle pictures."""
+    torch.manual_seed(0)
+    folder = home / "brush"
+    config = StylizerConfig(features=6, down=(4, 4, 4), blocks=2, up=(4, 4), fusion="modulated")
+    registry.save_network(folder / registry.AUDIO_ENCODER, AudioEncoder(HEARING))
+    registry.save_network(folder / registry.STYLIZER, Stylizer(config))
+    registry.write_sums(folder)
+    return folder
+
+
+def test_a_stylizer_opens_with_its_audio_encoder(brush):
+    model = registry.open_stylizer("brush")
+    assert (model.name, model.path) == ("brush", brush)
+    assert model.sha256 == registry.model_sha256(brush)
+    assert model.stylizer.config.fusion == "modulated"
+    assert model.audio_encoder.config == HEARING
+    assert model.stylizer(torch.zeros(1, 3, 9, 13), torch.ones(1, 6)).shape == (1, 3, 9, 13)
+
+
+def test_painting_and_restyling_are_not_taken_for_each_other(brush, pond):
+    with pytest.raises(ModelError, match="'brush' restyles pictures and cannot paint new ones"):
+        registry.open_model("brush")
+    with pytest.raises(ModelError, match="'pond' paints pictures and cannot restyle yours"):
+        registry.open_stylizer("pond")
+
+
+def test_one_folder_may_paint_and_restyle(brush):
+    registry.save_network(brush / registry.GENERATOR, BigGAN(PAINTING))
+    registry.write_sums(brush)
+    assert registry.open_model("brush").audio_encoder.config == HEARING
+    assert registry.open_stylizer("brush").audio_encoder.config == HEARING
+    checks = registry.verify("brush")
+    assert len(checks) == 3 + 3 + 2  # hashes, networks, one picture restyled and one painted
+    assert all(check.ok for check in checks), checks
+
+
+def test_a_stylizer_passes_every_check(brush):
+    checks = registry.verify("brush")
+    assert [check.what for check in checks if not check.ok] == []
+    assert checks[-1].what == "a sound restyles a picture, and it stays finite"
+    assert len(checks) == 2 + 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda f: (f / registry.AUDIO_ENCODER).unlink(), "is missing: the model is incomplete"),
+        (
+            lambda f: (f / registry.AUDIO_ENCODER).write_bytes(
+                (f / registry.STYLIZER).read_bytes()
+            ),
+            "audio_encoder.safetensors holds another network",
+        ),
+        (
+            lambda f: (f / registry.STYLIZER).write_bytes(
+                (f / registry.AUDIO_ENCODER).read_bytes()
+            ),
+            "stylizer.safetensors holds another network",
+        ),
+        (
+            lambda f: rewrite(f / registry.STYLIZER, **{"to_rgb.bias": None}),
+            "it lacks to_rgb.bias; fetch",
+        ),
+        (
+            lambda f: registry.save_network(
+                f / registry.STYLIZER, Stylizer(StylizerConfig(7, (4, 4, 4), 2, (4, 4)))
+            ),
+            "mixes networks for features of length 6 and 7",
+        ),
+    ],
+)
+def test_a_broken_stylizer_is_refused_in_one_sentence(brush, damage, sentence):
+    damage(brush)
+    with pytest.raises(ModelError) as stop:
+        registry.open_stylizer("brush")
+    assert sentence in str(stop.value)
+    assert str(brush) in str(stop.value)
+    assert not all(check.ok for check in registry.verify("brush"))

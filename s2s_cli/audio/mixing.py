@@ -55,3 +55,18 @@ def limit_peak(wave: Wave, peak: float = 1.0) -> tuple[Wave, float]:
         return wave, 0.0
     gain_db = 20 * float(np.log10(peak / loudest))
     return apply_gain_db(wave, gain_db).clip(-peak, peak), gain_db  # clips rounding, nothing more
+
+
+def bring_to_peak(wave: Wave, peak: float) -> Wave:
+    """The wave made louder or quieter until its loudest sample is ``peak``; silence stays silence.
+
+    What an audio encoder was taught with (``AudioEncoderConfig.peak``) comes first, and a gain that
+    the user asks for after it: the other way round no gain would be heard.
+
+    Raises:
+        ValueError: ``peak`` is not positive.
+    """
+    if not peak > 0:
+        raise ValueError(f"expected peak > 0, got {peak}")
+    loudest = np.abs(wave).max(initial=0)
+    return wave / loudest * np.float32(peak) if loudest else wave

@@ -92,7 +92,7 @@ def read_sound(
     """
     if not seconds > 0 or not start_s >= 0:
         raise ValueError(f"expected seconds > 0 and start_s >= 0, got {seconds} and {start_s}")
-    source = Path(source)
+    source = source_path(source)
     where = called(source)
     with opened(source, where) as file:
         sha256 = digest(file, where)
@@ -134,6 +134,19 @@ def read_sound(
         source_seconds=length_s,
         remarks=tuple(remarks),
     )
+
+
+def source_path(source: Path | str) -> Path:
+    """What the user named: a file, or ``STDIN`` where it is exactly "-".
+
+    Raises:
+        SoundError: it is empty: an unset variable in a script, most likely.
+    """
+    if not str(source):
+        raise SoundError("An empty name is no sound: name a file, a folder, or -.")
+    path = Path(source)
+    # "./-" is a file that is called so, which pathlib would take for "-".
+    return path.absolute() if path == STDIN and str(source) != str(STDIN) else path
 
 
 def refuse(fault: SoundError) -> None:

@@ -1,4 +1,4 @@
-"""What the audio encoders see of a sound. Both front ends give (batch, 257, frames)."""
+"""What the audio encoders see of a sound. Every front end gives (batch, 257, frames)."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 N_FFT = 512  # 32 ms at 16 kHz: 257 frequencies, 31.25 Hz apart
-SAMPLE_RATE = 16_000  # Hz, of both front ends
+SAMPLE_RATE = 16_000  # Hz, of every front end
 
 PSD_HOP = 159  # samples; 512 with an overlap of 353, as the authors' code has it
 PSD_FLOOR = 1e-7  # added before the logarithm
@@ -15,6 +15,9 @@ PSD_FLOOR = 1e-7  # added before the logarithm
 LOUDNESS_HOP = 320  # samples: 50 frames a second
 QUIETEST_DB = -100.0  # of full scale; below this we hear nothing
 DB_SPREAD = 25.0  # about the deviation over real recordings: brings decibels near unit scale
+
+MAGNITUDE_WINDOW = 400  # samples: 25 ms, in the middle of the 512 that are transformed
+MAGNITUDE_HOP = 160  # samples: 10 ms
 
 
 def standardised(waves: Tensor) -> Tensor:
@@ -77,11 +80,36 @@ def amplitudes(waves: Tensor) -> Tensor:
     return spectrum.abs() / (window.sum() / 2)
 
 
+def magnitude(waves: Tensor) -> Tensor:
+    """avstyle's front end: how strong each frequency is, linear, nothing normalised away.
+
+    Equal to nnAudio 0.2.2's ``STFT(n_fft=512, win_length=400, hop_length=160)``: periodic Hann
+    window, frames centred on multiples of the hop, the ends reflected. Twice the amplitude reads
+    twice the number; that the published encoder hears no volume is its loader's doing
+    (``audio.mixing.bring_to_peak``), not this function's.
+
+    Args:
+        waves: (batch, samples >= 257) at 16 kHz.
+
+    Returns:
+        (batch, 257, frames), frames = samples // 160 + 1; 3 s give 301. At least 0; a full-scale
+        sine reads 100, half the window's sum.
+    """
+    window = torch.hann_window(MAGNITUDE_WINDOW, device=waves.device)
+    spectrum = torch.stft(
+        waves, N_FFT, MAGNITUDE_HOP, MAGNITUDE_WINDOW, window, return_complex=True
+    )
+    return spectrum.abs()
+
+
 def median_above_floor_db(waves: Tensor, front_end: str) -> float:
     """How far the middle of all that a front end sees lies above what it takes for silence.
 
-    At 0 half of the sound is hidden. waves: (batch, samples).
+    At 0 half of the sound is hidden; infinite where a front end takes nothing for silence.
+    waves: (batch, samples).
     """
+    if front_end == "magnitude":
+        return math.inf
     if front_end == "standardised":
         return 10 * math.log10(float(power_density(waves).median().clamp_min(1e-30)) / PSD_FLOOR)
     return 20 * math.log10(float(amplitudes(waves).median().clamp_min(1e-15))) - QUIETEST_DB
@@ -90,4 +118,5 @@ def median_above_floor_db(waves: Tensor, front_end: str) -> float:
 FRONT_ENDS: dict[str, Callable[[Tensor], Tensor]] = {
     "standardised": standardised,
     "loudness": loudness,
+    "magnitude": magnitude,
 }

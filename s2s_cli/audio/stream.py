@@ -27,6 +27,7 @@ from s2s_cli.audio.sound import (
     nothing,
     opened,
     silent,
+    source_path,
     spares_mpg123,
     undecodable,
 )
@@ -97,7 +98,7 @@ def open_stream(
     """
     if not start_s >= 0 or (seconds is not None and not seconds > 0):
         raise ValueError(f"expected start_s >= 0 and seconds > 0, got {start_s} and {seconds}")
-    source = Path(source)
+    source = source_path(source)
     where = called(source)
     with ExitStack() as exits:
         file = exits.enter_context(opened(source, where))

@@ -1,23 +1,18 @@
 """``s2s edit``: a picture of one's own, changed by a sound."""
 
-from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from s2s_cli import console, options
+from s2s_cli.choices import Blend
+
+if TYPE_CHECKING:
+    from s2s_cli.walks import Edit, Walk
 
 FAITHFUL_DB = 15.0  # below this a reconstruction is another picture
 FAITHFUL_DEGREES = 60.0  # beyond this it shows something else to the model
-
-
-class Way(StrEnum):
-    """How an edit returns into the photo; as ``walks.Blend``, which would load torch."""
-
-    NONE = "none"
-    LOW = "low"
-    MASK = "mask"
 
 
 PictureFile = Annotated[
@@ -34,6 +29,7 @@ Strength = Annotated[
         min=-10,
         max=10,
         callback=options.not_nan,
+        metavar="LENGTH",
         help="How far to go, in lengths of a feature: 0 is the reconstruction, 0.4 gentle, 1.6 "
         "wild, below 0 the other way.",
     ),
@@ -61,7 +57,7 @@ Against = Annotated[
     ),
 ]
 BlendOption = Annotated[
-    Way,
+    Blend,
     typer.Option(
         "--blend",
         help="Put the change back into the photo, at its own size. low: all of it, without the "
@@ -74,6 +70,7 @@ SearchSteps = Annotated[
         "--steps",
         min=1,
         max=100_000,
+        metavar="N",
         help="Of the search for noise and feature; only for the paper's generator.",
     ),
 ]
@@ -87,9 +84,9 @@ def edit(
     from_db: From = -24.0,
     to_db: To = 12.0,
     against: Against = None,
-    blend: BlendOption = Way.NONE,
+    blend: BlendOption = Blend.NONE,
     search_steps: SearchSteps = 300,
-    out: options.Mixed = None,
+    out: options.OneOrSweep = None,
     fps: options.Fps = 6.0,
     bounce: options.Bounce = False,
     once: options.Once = False,
@@ -104,76 +101,86 @@ def edit(
     force: options.Force = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Change a picture along the way from a quiet sound to the same sound loud.
+    """Change a picture of your own by a sound.
 
     First the model paints the picture again from what it finds in it: how much of it that is,
-    --strength 0 shows, and the error is said. Then it paints with that same noise and a feature
-    that has moved.
+    --strength 0 shows, and the error is said. Then it paints with the same noise and a feature that
+    has moved: from the sound quiet towards the sound loud, or from another sound to this one.
     """
     console.be_quiet(quiet)
-    if from_db == to_db and not against:
+    if from_db == to_db and against is None:
         raise typer.BadParameter("--from and --to are the same volume.", param_hint="--to")
-    if size and blend is not Way.NONE:
+    if size and blend is not Blend.NONE:
         raise typer.BadParameter(
             "What is blended keeps the photo's own size: leave out --size.", param_hint="--size"
         )
-    from s2s_cli.delivery import Delivery, Exhibition
-    from s2s_cli.latents import angle_degrees
-    from s2s_cli.picture.gallery import place
+    if not sweep:
+        options.require_still(bounce, once, sheet)
+    options.require_one_stdin(sound, against)
+    from s2s_cli.delivery import Delivery, Exhibition, perceived
+    from s2s_cli.picture.gallery import hangs_already, place
     from s2s_cli.studio import Look, Studio
-    from s2s_cli.walks import Blend, Edit, Motion, Walk, evenly, short_name
+    from s2s_cli.walks import Edit, Motion, Walk, evenly, short_name
 
-    plan = Edit(from_db=from_db, to_db=to_db, search_steps=search_steps, blend=Blend(blend))
     delivery = Delivery(json=json, show=show, force=force, dry_run=dry_run)
     name = f"{short_name(str(picture))}-{short_name(sound)}"
     motion = Motion(fps=fps, bounce=bounce, loop=not once)
     exhibition = Exhibition(delivery, out, name, motion, sheet) if sweep else None
     wall = exhibition.wall if exhibition else place(out)
-    if exhibition and blend is not Way.NONE and (sheet or not exhibition.of_frames):
+    blended = blend is not Blend.NONE
+    if exhibition and blended and (sheet or not exhibition.of_frames):
         raise typer.BadParameter(
             "Blended photos are too large to move or to stand in a strip: name a folder.",
             param_hint="--blend",
         )
     studio = Studio.open(model, device)
     seen = studio.see(picture)
-    heard = [studio.hear(each, start) for each in ([sound, against] if against else [sound])]
-    for one in heard:
-        for remark in one.sound.remarks:
-            console.note(remark)
+    heard = perceived(studio, [sound] if against is None else [sound, against], start)
+    plan = Edit(  # only what decides the picture
+        from_db=from_db if against is None else 0.0,
+        to_db=to_db if against is None else 0.0,
+        search_steps=search_steps if studio.searches else 0,
+        blend=blend,
+    )
     walk = Walk(plan, (seen, *heard), seed=0, look=Look(start_s=start, size_px=size))
-    places = evenly(0, strength, sweep) if sweep else [strength]
-    facts = {}
-    if not dry_run:
-        searched = studio.searches
-        with console.progress("finding the picture", search_steps if searched else None) as bar:
-            found = seen.inversion(search_steps, lambda loss: bar.advance(1, loss=loss))
-        facts = {"psnr_db": found.psnr_db, "feature_degrees": found.feature_degrees}
-        told = (
-            f"'{picture}' is found again with {found.psnr_db:.1f} dB, {found.feature_degrees:.0f} "
-            "degrees from what the model sees in it."
-        )
-        if found.psnr_db < FAITHFUL_DB or found.feature_degrees > FAITHFUL_DEGREES:
-            console.warn(f"{told} That is hardly the same picture: look at --strength 0.")
-        else:
-            console.note(told)
-        apart = angle_degrees(*plan.poles(walk.ends))
-        facts["heard_degrees"] = apart
-        console.note(f"The model hears {apart:.0f} degrees between the two ends of the way.")
+    path = wall.named(PurePath(name), suffix=kind_of(picture) if blended else ".png")
+    known = not exhibition and hangs_already(path, walk.provenance(at=strength), force)
+    facts = {} if known or dry_run else found_again(walk, plan)
     if exhibition:
+        places = evenly(0, strength, sweep or 2)
         of_each = {fact: [value] * len(places) for fact, value in facts.items()}
         with console.progress("painting", len(places), "pictures") as bar:
             exhibition.walk(walk, places, bar.advance, **of_each)
     else:
         delivery.picture(
-            wall.named(
-                PurePath(name), suffix=kind_of(picture) if blend is not Way.NONE else ".png"
-            ),
-            walk.provenance(at=strength),
-            lambda: walk.paint(strength),
-            walk.photo,
-            **facts,
+            path, walk.provenance(at=strength), lambda: walk.paint(strength), walk.photo, **facts
         )
     delivery.close()
+
+
+def found_again(walk: "Walk", plan: "Edit") -> dict[str, float]:
+    """Invert the picture, and tell how well that went and how far apart the ends of the way are."""
+    from s2s_cli.latents import angle_degrees
+    from s2s_cli.walks import picture_of
+
+    apart = angle_degrees(*plan.poles(walk.ends))
+    console.note(f"The model hears {apart:.0f} degrees between the two ends of the way.")
+    seen = picture_of(walk.ends)
+    with console.progress("finding the picture", plan.search_steps or None, "steps") as bar:
+        found = seen.inversion(plan.search_steps, lambda loss: bar.advance(1, loss=loss))
+    told = (
+        f"'{seen.name}' is found again with {found.psnr_db:.1f} dB, {found.feature_degrees:.0f} "
+        "degrees from what the model sees in it."
+    )
+    if found.psnr_db < FAITHFUL_DB or found.feature_degrees > FAITHFUL_DEGREES:
+        console.warn(f"{told} That is hardly the same picture: look at --strength 0.")
+    else:
+        console.note(told)
+    return {
+        "psnr_db": found.psnr_db,
+        "feature_degrees": found.feature_degrees,
+        "heard_degrees": apart,
+    }
 
 
 def kind_of(picture: Path) -> str:

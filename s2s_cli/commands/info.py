@@ -14,7 +14,10 @@ Pictures = Annotated[
 
 
 def info(pictures: Pictures, json: options.Json = False) -> None:
-    """Say how pictures were made: sound, model, seed and every option."""
+    """Say how a picture was made.
+
+    Its sounds and their hashes, the model, the seed and every option.
+    """
     from s2s_cli.delivery import Delivery
     from s2s_cli.picture.provenance import read_provenance
 

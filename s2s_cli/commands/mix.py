@@ -1,29 +1,27 @@
 """``s2s mix``: several sounds become one picture."""
 
-from enum import StrEnum
+import math
 from pathlib import PurePath
 from typing import Annotated
 
 import typer
 
 from s2s_cli import console, options
-
-
-class Space(StrEnum):
-    """Where sounds meet."""
-
-    WAVE = "wave"
-    LATENT = "latent"
-
+from s2s_cli.choices import Space
 
 MixedSounds = Annotated[
     list[str],
     typer.Argument(metavar="A B [C...]", help="Two or more sounds.", show_default=False),
 ]
 Ratio = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--ratio", min=0, max=1, callback=options.not_nan, help="Share of B: 0 is all A, 1 all B."
+        "--ratio",
+        min=0,
+        max=1,
+        callback=options.not_nan,
+        help="Share of B: 0 is all A, 1 all B. Default: 0.5.",
+        show_default=False,
     ),
 ]
 Weights = Annotated[
@@ -52,6 +50,10 @@ In = Annotated[
     Space,
     typer.Option("--in", help="Mix the waves, or the features that the model makes of them."),
 ]
+Level = Annotated[
+    bool,
+    typer.Option("--level", help="First bring every sound to the level of A, so that none drowns."),
+]
 Pad = Annotated[
     bool, typer.Option("--pad", help="Shorter sounds end in silence; else they are repeated.")
 ]
@@ -62,15 +64,16 @@ KeepSound = Annotated[
 
 def mix(
     sounds: MixedSounds,
-    ratio: Ratio = 0.5,
+    ratio: Ratio = None,
     weights: Weights = None,
     sweep: Sweep = None,
     gain_a: GainA = 0.0,
     gain_b: GainB = 0.0,
+    level: Level = False,
     space: In = Space.WAVE,
     pad: Pad = False,
     keep_sound: KeepSound = False,
-    out: options.Mixed = None,
+    out: options.OneOrSweep = None,
     fps: options.Fps = 6.0,
     bounce: options.Bounce = False,
     once: options.Once = False,
@@ -93,21 +96,24 @@ def mix(
     be louder than full scale is turned down, and that is said.
     """
     console.be_quiet(quiet)
-    proportions = numbers_of(weights, len(sounds))
     if len(sounds) < 2:
         raise typer.BadParameter("Name at least two sounds.", param_hint="A B")
-    if len(sounds) > 2 and not proportions:
+    if len(sounds) > 2 and weights is None:
         raise typer.BadParameter(
             f"A ratio is of two sounds, and here are {len(sounds)}: give --weights.",
             param_hint="--ratio",
         )
-    if sweep and proportions:
-        raise typer.BadParameter("A sweep is of ratios: leave out --weights.", param_hint="--sweep")
+    if sum(how is not None for how in (ratio, weights, sweep)) > 1:
+        raise typer.BadParameter("Give one of --ratio, --weights and --sweep.")
     if keep_sound and space is Space.LATENT:
         raise typer.BadParameter(
             "Features cannot be heard: leave out --in latent.", param_hint="--keep-sound"
         )
-    from s2s_cli.delivery import Delivery, Exhibition
+    if not sweep:
+        options.require_still(bounce, once, sheet)
+    options.require_one_stdin(*sounds)
+    proportions = numbers_of(weights, len(sounds))
+    from s2s_cli.delivery import Delivery, Exhibition, perceived
     from s2s_cli.picture.gallery import place
     from s2s_cli.studio import Look, Studio
     from s2s_cli.walks import Mixture, Motion, Walk, evenly, short_name
@@ -115,53 +121,55 @@ def mix(
     plan = Mixture(
         weights=proportions,
         gains_db=(gain_a, gain_b, *[0.0] * (len(sounds) - 2)),
+        level=level,
         pad=pad,
-        latent=space is Space.LATENT,
+        space=space,
     )
     delivery = Delivery(json=json, show=show, force=force, dry_run=dry_run)
     motion = Motion(fps=fps, bounce=bounce, loop=not once)
-    names = "+".join(short_name(sound) for sound in sounds)
-    exhibition = Exhibition(delivery, out, names, motion, sheet) if sweep else None
+    name = "+".join(short_name(sound) for sound in sounds)
+    exhibition = Exhibition(delivery, out, name, motion, sheet) if sweep else None
     wall = exhibition.wall if exhibition else place(out)
     studio = Studio.open(model, device)
-    heard = tuple(studio.hear(sound, start) for sound in sounds)
-    for one in heard:
-        for remark in one.sound.remarks:
-            console.note(remark)
-    walk = Walk(plan, heard, seed, Look(start_s=start, truncation=truncation, size_px=size))
-    places = evenly(0, 1, sweep) if sweep else [ratio if not proportions else 0.0]
-    if not plan.latent:
-        turned_db = min(plan.wave(heard, at)[1] for at in places)
+    ends = perceived(studio, sounds, start)
+    walk = Walk(plan, ends, seed, Look(start_s=start, truncation=truncation, size_px=size))
+    one = 0.0 if proportions else 0.5 if ratio is None else ratio
+    places = evenly(0, 1, sweep) if sweep else [one]
+    if space is Space.WAVE:
+        turned_db = min(plan.wave(ends, at)[1] for at in places)
         if turned_db < 0:
             console.note(f"The mixture was turned down by {-turned_db:.1f} dB, to full scale.")
     if exhibition:
         with console.progress("painting", len(places), "pictures") as bar:
             exhibition.walk(walk, places, bar.advance)
     else:
-        path = wall.named(PurePath(names))
-        delivery.picture(path, walk.provenance(at=places[0]), lambda: walk.paint(places[0]))
+        path = wall.named(PurePath(name))
+        delivery.picture(path, walk.provenance(at=one), lambda: walk.paint(one))
     if keep_sound:
+        sources = [end.source for end in ends]
+        rate = studio.model.audio_encoder.config.sample_rate
         for number, at in enumerate(places):
-            path = wall.named(PurePath(names), f"-{number:03}" if sweep else "")
-            wave, _ = plan.wave(heard, at)
+            path = wall.named(PurePath(name), f"-{number:03}" if sweep else "")
             with delivery.attempt():
-                delivery.sound(path.with_suffix(".wav"), wave, heard[0].sound.sample_rate)
+                delivery.sound(path.with_suffix(".wav"), plan.wave(ends, at)[0], rate, sources)
     delivery.close()
 
 
 def numbers_of(text: str | None, count: int) -> tuple[float, ...]:
-    """The weights of a text such as 1,2,1; none for none."""
+    """The weights of a text such as 1,2,1, brought to a sum of 1; none for none."""
     if text is None:
         return ()
     try:
-        weights = tuple(float(part) for part in text.split(","))
+        weights = [float(part) for part in text.split(",")]
     except ValueError:
-        weights = ()
+        weights = []
     if len(weights) != count or not all(0 <= weight < float("inf") for weight in weights):
         raise typer.BadParameter(
             f"'{text}' is not {count} weights, one for each sound: write 1,2,1.",
             param_hint="--weights",
         )
-    if not sum(weights):
+    largest = max(weights)
+    if not largest:
         raise typer.BadParameter("At least one weight must be above 0.", param_hint="--weights")
-    return weights
+    total = math.fsum(weight / largest for weight in weights)
+    return tuple(round(weight / largest / total, 9) for weight in weights)

@@ -55,7 +55,7 @@ def show(name: Name, json: options.Json = False) -> None:
 
 @app.command("verify")
 def verify(name: Name, json: options.Json = False) -> None:
-    """Check a model's hashes, keys and weights, and let it paint once."""
+    """Check a model's hashes, keys and weights, and let it paint or restyle once."""
     from s2s_cli import registry
 
     checks = registry.verify(name)
@@ -102,6 +102,29 @@ def import_sound2scene(
 
     console.note("Reading three checkpoints; this takes some seconds.")
     installed(imports.import_sound2scene(audio, image, generator, name, force), json)
+
+
+@importing.command("avstyle")
+def import_avstyle(
+    generator: Annotated[
+        Path, typer.Argument(help="latest_net_G.pth, which restyles.", readable=False)
+    ],
+    audio: Annotated[
+        Path, typer.Argument(help="latest_net_Audio.pth, the audio encoder.", readable=False)
+    ],
+    name: Annotated[str, typer.Option(help="What the model shall be called.")] = "avstyle",
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Import the two checkpoints that restyle pictures in avstyle's code.
+
+    Pickles are read without running anything in them, and written as safetensors into your
+    data folder.
+    """
+    from s2s_cli import imports
+
+    console.note("Reading two checkpoints; this takes some seconds.")
+    installed(imports.import_avstyle(generator, audio, name, force), json)
 
 
 @app.command("pull")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from filecmp import cmp
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,10 +26,11 @@ Made = Annotated[
 SoundAt = Annotated[
     list[Path] | None,
     typer.Option(
+        "--source",
         "--sound",
         metavar="FILE",
         readable=False,
-        help="Where the sound is now, if it was moved; once for each sound, in their order.",
+        help="Where a sound or picture is now, if it was moved; once for each, in their order.",
         show_default=False,
     ),
 ]
@@ -46,9 +48,21 @@ DeviceAt = Annotated[
 ]
 
 
+OutAt = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="PATH",
+        help="File of the same kind, or a folder. Default: NAME-redo, beside it.",
+        show_default=False,
+    ),
+]
+
+
 def redo(
     picture: Made,
-    out: options.Out = None,
+    out: OutAt = None,
     sound: SoundAt = None,
     model: ModelAt = None,
     device: DeviceAt = None,
@@ -95,7 +109,8 @@ def redo(
             delivery.picture(again, made, lambda: paint()[0], recorded.photo_of(ends))
     else:
         redo_film(studio, made, picture, again, sound or [], delivery)
-    if again.suffix == picture.suffix and again.read_bytes() != picture.read_bytes():
+    whole = recorded or "unfinished_s" not in made.options
+    if whole and again.suffix == picture.suffix and not cmp(again, picture, shallow=False):
         console.note(
             f"The new picture differs from '{picture}' in some bytes: other versions of s2s, torch "
             "or Pillow, or another device, round differently."
@@ -160,7 +175,7 @@ class Recorded:
         if "rows" in form:
             return lambda: [walk.table(form["rows"], form["columns"])]
         if form.get("strip"):
-            return lambda: [walk.strip(form["at"])]
+            return lambda: [walk.strip(form["at"], [walk.paint(at) for at in form["at"]])]
         places = form["at"] if self.motion else [form["at"]]
         return lambda: [walk.paint(at) for at in places]
 
@@ -241,7 +256,7 @@ def refuse_stdin(path: Path, picture: Path, moved: Sequence[Path]) -> None:
 
     if path == STDIN and not moved:
         raise SoundError(
-            f"'{picture}' was painted from standard input: say with --sound where it is now."
+            f"'{picture}' was painted from standard input: say with --source where it is now."
         )
 
 
@@ -255,7 +270,7 @@ def require_same(sha256: str, source: "Source", path: Path, picture: Path) -> No
         kind = PictureError if source.role == "picture" else SoundError
         raise kind(
             f"'{path}' is another {source.role} than the one that made '{picture}': "
-            "say with --sound where that one is now."
+            "say with --source where that one is now."
         )
 
 

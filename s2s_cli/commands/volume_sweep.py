@@ -1,29 +1,12 @@
 """``s2s volume-sweep``: one sound, quieter and louder."""
 
-from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated
 
 import typer
 
 from s2s_cli import console, options
-
-
-class Way(StrEnum):
-    """How a change of volume reaches the model; as ``walks.Through``, which would load torch."""
-
-    WAVE = "wave"
-    FLOOR = "floor"
-    CLIP = "clip"
-    FEATURE = "feature"
-
-
-class Grid(StrEnum):
-    """What the columns of a table are."""
-
-    VOLUME = "volume"
-    RATIO = "ratio"
-
+from s2s_cli.choices import Grid, Through
 
 Sound = Annotated[str, typer.Argument(metavar="SOUND", help="A sound.", show_default=False)]
 From = Annotated[float, options.gain_db("--from", "The first gain.")]
@@ -46,12 +29,13 @@ GridOption = Annotated[
     ),
 ]
 ThroughOption = Annotated[
-    Way,
+    Through,
     typer.Option(
         help="How the volume reaches the model. wave: as it is. floor: around the level where half "
         "of the sound is hidden. clip: from full scale upwards. feature: along loud - quiet."
     ),
 ]
+MOST_TOLD = 12  # volumes in the note about what is heard
 LONGEST_GRID = 16  # rows: a larger page is more than viewers open
 
 
@@ -62,7 +46,7 @@ def volume_sweep(
     steps: options.Steps = 9,
     other: With = None,
     grid: GridOption = None,
-    through: ThroughOption = Way.WAVE,
+    through: ThroughOption = Through.WAVE,
     out: options.Moving = None,
     fps: options.Fps = 6.0,
     bounce: options.Bounce = False,
@@ -87,7 +71,7 @@ def volume_sweep(
     equally loud hears little of it: there --through gives the volume other ways to act.
     """
     console.be_quiet(quiet)
-    if grid and not other:
+    if grid and other is None:
         raise typer.BadParameter(
             "A table needs a second sound: name it --with.", param_hint="--grid"
         )
@@ -95,19 +79,20 @@ def volume_sweep(
         raise typer.BadParameter(
             f"A table has at most {LONGEST_GRID} rows, not {steps}.", param_hint="--steps"
         )
-    if other and through is not Way.WAVE:
+    if other is not None and through is not Through.WAVE:
         raise typer.BadParameter(
             "Two sounds are mixed as waves: leave out --through or --with.", param_hint="--through"
         )
     if from_db == to_db:
         raise typer.BadParameter("--from and --to are the same volume.", param_hint="--to")
-    from s2s_cli.delivery import Delivery, Exhibition
+    if grid:
+        options.require_still(bounce, once, sheet)
+    options.require_one_stdin(sound, other)
+    from s2s_cli.delivery import Delivery, Exhibition, perceived
     from s2s_cli.picture.gallery import place
     from s2s_cli.studio import Look, Studio
     from s2s_cli.walks import (
-        Across,
         Motion,
-        Through,
         Volume,
         Walk,
         decibels,
@@ -116,21 +101,27 @@ def volume_sweep(
         short_name,
     )
 
-    across = Across(grid) if grid else Across.OPPOSITE if other else Across.NOTHING
-    plan = Volume(from_db=from_db, to_db=to_db, through=Through(through), across=across)
+    plan = Volume(from_db=from_db, to_db=to_db, through=through, grid=grid)
     delivery = Delivery(json=json, show=show, force=force, dry_run=dry_run)
-    sounds = [sound, other] if other else [sound]
+    sounds = [sound] if other is None else [sound, other]
     name = "+".join(short_name(each) for each in sounds) + "-volume"
     motion = Motion(fps=fps, bounce=bounce, loop=not once)
     wall = place(out) if grid else None
     exhibition = None if grid else Exhibition(delivery, out, name, motion, sheet)
     studio = Studio.open(model, device)
-    heard = tuple(studio.hear(each, start) for each in sounds)
-    for one in heard:
-        for remark in one.sound.remarks:
-            console.note(remark)
-    walk = Walk(plan, heard, seed, Look(start_s=start, truncation=truncation, size_px=size))
+    ends = perceived(studio, sounds, start)
+    walk = Walk(plan, ends, seed, Look(start_s=start, truncation=truncation, size_px=size))
     gains_db = evenly(from_db, to_db, steps)
+    heard_degrees = plan.heard_degrees(ends, gains_db)
+    if through is Through.WAVE:
+        require_heard(studio, heard_degrees)
+    told = [
+        f"{decibels(gain)} {degrees:.0f}°"
+        for gain, degrees in zip(gains_db, heard_degrees, strict=True)
+    ]
+    console.note(
+        f"Heard, in degrees from {decibels(from_db)}: {', '.join(told[:: -(-steps // MOST_TOLD)])}."
+    )
     with console.progress("painting", steps**2 if grid else steps, "pictures") as bar:
         if wall:
             columns = evenly(0, 1, steps) if grid is Grid.RATIO else gains_db
@@ -138,15 +129,8 @@ def volume_sweep(
                 wall.named(PurePath(name)),
                 walk.provenance(rows=gains_db, columns=columns),
                 lambda: walk.table(gains_db, columns, bar.advance),
+                heard_degrees=heard_degrees,
             )
         if exhibition:
-            heard_degrees = plan.heard_degrees(heard, gains_db)
-            told = (
-                f"{decibels(gain)} {degrees:.0f}°"
-                for gain, degrees in zip(gains_db, heard_degrees, strict=True)
-            )
-            console.note(f"Heard, in degrees from {decibels(from_db)}: {', '.join(told)}.")
-            if through is Way.WAVE:
-                require_heard(studio, heard_degrees)
             exhibition.walk(walk, gains_db, bar.advance, heard_degrees=heard_degrees)
     delivery.close()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Precision = Literal["float32", "bfloat16"]  # in which a generator computes
@@ -30,6 +31,7 @@ class ResNetConfig:
     depths: tuple[int, ...] = (2, 2, 2, 2)  # blocks in each stage
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each stage, before any expansion
     in_channels: int = 3
+    stem_padding: int = 3  # zeros around the input of the first, 7x7 convolution
 
     @property
     def features(self) -> int:
@@ -97,7 +99,7 @@ class ResNet(nn.Module):
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
         stem = config.widths[0]
-        self.conv1 = nn.Conv2d(config.in_channels, stem, 7, 2, 3, bias=False)
+        self.conv1 = nn.Conv2d(config.in_channels, stem, 7, 2, config.stem_padding, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         block = BasicBlock if config.block == "basic" else Bottleneck
@@ -119,3 +121,28 @@ class ResNet(nn.Module):
         for number in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{number}")(x)
         return x.mean(dim=(2, 3))
+
+
+INSTANCE_EPS = 1e-5  # torch's own default, with which the published networks were trained
+
+
+class InstanceNorm(nn.Module):
+    """Every map of every picture to mean 0 and deviation 1 (arXiv:1607.08022); nothing learned."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, channels, h, w). Same shape."""
+        # F.instance_norm rearranges channels-last maps, which makes a small stylizer slower by
+        # half on a CPU; F.group_norm does not, but loses digits there.
+        centred = x - x.mean(dim=(2, 3), keepdim=True)
+        variance = centred.square().mean(dim=(2, 3), keepdim=True)
+        return centred * (variance + INSTANCE_EPS).rsqrt()
+
+
+class BlurDown(nn.Module):
+    """Half the side without aliasing: blurred by (1, 2, 1) / 4 both ways (arXiv:1904.11486)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, channels, h, w), sides at least 2. Returns (batch, channels, h / 2, w / 2)."""
+        taps = x.new_tensor((0.25, 0.5, 0.25))
+        kernel = (taps[:, None] * taps).expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=x.shape[1])

@@ -1,18 +1,17 @@
 """What was painted small goes back into a photo of any size, which stays as sharp as it was."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from s2s_cli.choices import Blend
 from s2s_cli.picture.image import Picture
 from s2s_cli.picture.photo import Photo
 
 Field = npt.NDArray[np.floating]  # (h, w, values): something about every place of a picture
 Strip = tuple[slice, Field]  # some rows of a picture, and something about every place in them
-Way = Literal["low", "mask"]
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32) / 255  # brightness of a colour, 0 to 1
 EDGE = 0.05  # of brightness: a smaller step in the photo is texture, across which a change is even
@@ -23,18 +22,18 @@ FAINT = 16  # of 255: a painting that changes nowhere more than this changes not
 FROM, TO = 0.2, 0.6  # of the largest change: where the mask begins to open, where it is open
 
 
-def blend(photo: Photo, before: Picture, after: Picture, way: Way = "low") -> Picture:
+def blend(photo: Photo, before: Picture, after: Picture, way: Blend = Blend.LOW) -> Picture:
     """Change a photo as a painting of it was changed.
 
-    "low" adds the change to the whole photo, without its finest detail, which a painting of 128
-    pixels does not have. "mask" leaves the photo alone except where the painting changed most;
+    ``LOW`` adds the change to the whole photo, without its finest detail, which a painting of 128
+    pixels does not have. ``MASK`` leaves the photo alone except where the painting changed most;
     there it takes the painting, under the photo's own fine detail. Both keep to the photo's edges.
 
     Args:
         photo: of any size and aspect.
         before: the whole photo repainted without any change, squashed to (side, side, 3), sRGB.
         after: the same with the change.
-        way: "low" or "mask".
+        way: ``LOW`` or ``MASK``.
 
     Returns:
         (H, W, 3) in the photo's own colours; where nothing changed, its own bytes.
@@ -42,7 +41,7 @@ def blend(photo: Photo, before: Picture, after: Picture, way: Way = "low") -> Pi
     old, new = (photo.from_srgb(each).astype(np.float32) for each in (before, after))
     squashed = Image.fromarray(photo.pixels).resize(old.shape[:2], Image.Resampling.BOX)
     small = np.asarray(squashed, np.float32)
-    if way == "low":
+    if way is Blend.LOW:
         changes = along_edges(photo, small, new - old)
     else:
         changes = masked(photo, small, old, new)
@@ -53,7 +52,7 @@ def blend(photo: Photo, before: Picture, after: Picture, way: Way = "low") -> Pi
 
 
 def masked(photo: Photo, small: Field, old: Field, new: Field) -> Iterator[Strip]:
-    """What "mask" adds to a photo: the way from its coarse colours to the painting's."""
+    """What ``MASK`` adds to a photo: the way from its coarse colours to the painting's."""
     size = evened(np.sqrt(np.square(new - old).mean(axis=2, keepdims=True)), len(old) // 64)
     opened = smooth_step((size / max(float(size.max()), FAINT) - FROM) / (TO - FROM))
     masks = along_edges(photo, small, opened)

@@ -84,6 +84,19 @@ class Soundtrack:
     channels: int = 1  # or 2
 
 
+def require_possible(format: str, fps: float) -> None:
+    """Ask before the work is done.
+
+    Raises:
+        OutputError: a GIF cannot be that fast.
+    """
+    if format == "GIF" and fps > GIF_FASTEST_FPS:
+        raise OutputError(
+            f"A GIF shows at most {GIF_FASTEST_FPS} frames a second, not {fps:g}: "
+            "choose fewer, or a name that ends in .webp or .mp4."
+        )
+
+
 def encode_motion(
     frames: Sequence[Picture],
     format: str,
@@ -122,11 +135,7 @@ def encode_motion(
             film.add(frame)
         film.close()
         return file.getvalue()
-    if format == "GIF" and fps > GIF_FASTEST_FPS:
-        raise OutputError(
-            f"A GIF shows at most {GIF_FASTEST_FPS} frames a second, not {fps:g}: "
-            "choose fewer, or a name that ends in .webp or .mp4."
-        )
+    require_possible(format, fps)
     images = [Image.fromarray(frame) for frame in frames]
     options: dict[str, Any] = {"loop": 0} if loop else {}  # 0 is forever, and nothing once in GIF
     if format == "GIF":

@@ -75,6 +75,15 @@ class Photo:
         return np.asarray(convert(Image.fromarray(pixels), *ends))
 
 
+def begins_like_a_picture(path: Path) -> bool:
+    """Whether a file's first bytes are those of a picture, whatever it is called."""
+    try:
+        with catch_warnings(action="ignore"), Image.open(path, formats=FORMATS):
+            return True
+    except Exception:  # Pillow's readers trip over whatever a foreign file makes them
+        return False
+
+
 def read_photo(path: Path | str) -> Photo:
     """Read any photo that Pillow knows; of a GIF its first frame.
 

@@ -37,6 +37,7 @@ LABEL_PX = 15
 TITLE_PX = 26
 WAVE_PX = 44
 SPECTROGRAM_PX = 84
+LONGEST_STRIP = 12  # square pictures in one row of a strip
 WIDEST = 6  # pictures of one sound side by side
 PAGE_SHAPE = 1.5  # width by height that a page aims for: it fits a screen and a README
 
@@ -103,6 +104,8 @@ def contact_sheet(
 def strip(pictures: Sequence[Picture], labels: Sequence[str], *, cell_px: int = CELL_PX) -> Picture:
     """Pictures in a row with a word under each: what changes as a sound gets louder, say.
 
+    Many or wide ones take several rows.
+
     Returns:
         Shape (H, W, 3).
 
@@ -113,7 +116,9 @@ def strip(pictures: Sequence[Picture], labels: Sequence[str], *, cell_px: int = 
         raise ValueError("a strip needs at least one picture")
     cells = [_cell(p, label, cell_px) for p, label in zip(pictures, labels, strict=True)]
     unit = cell_px / CELL_PX
-    return _framed(_grid(cells, len(cells), round(GAP_PX * unit)), unit)
+    height, width = pictures[0].shape[:2]
+    columns = max(1, min(LONGEST_STRIP, round(LONGEST_STRIP * height / width)))
+    return _framed(_grid(cells, columns, round(GAP_PX * unit)), unit)
 
 
 def table(

@@ -1,5 +1,7 @@
 """Losses: pure functions of tensors, each with its source."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -81,3 +83,37 @@ def laplacian_l1(painted: Tensor, pictures: Tensor, weights: tuple[float, ...]) 
 def flow_matching(velocity: Tensor, noise: Tensor, latents: Tensor) -> Tensor:
     """Rectified flow (arXiv:2209.03003, Eq. 1): from noise to latent in a straight line."""
     return F.mse_loss(velocity, latents - noise)
+
+
+def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares (arXiv:1611.04076, Eq. 9 with a = 0, b = c = 1), halved as in avstyle's code.
+
+    real, fake: scores of any shape, of what belongs together and of what was made.
+    """
+    return ((real - 1).square().mean() + fake.square().mean()) / 2
+
+
+def lsgan_generator(fake: Tensor) -> Tensor:
+    """The other side of ``lsgan_discriminator``: what was made should score 1."""
+    return (fake - 1).square().mean()
+
+
+def patch_nce(
+    restyled: Sequence[Tensor], source: Sequence[Tensor], temperature: float = 0.07
+) -> Tensor:
+    """PatchNCE (arXiv:2007.15651, Eq. 3; avstyle Eq. 2 and 3): each place should be known again.
+
+    The other places of the same picture are its negatives, never those of another. Eq. 3 sums over
+    layers and places; the mean of both, as in the authors' code, does not depend on their number.
+
+    Args:
+        restyled: one a layer, (batch, patches, dim), unit vectors of the restyled picture.
+        source: the same places of the source, in the same order; they are given no gradient.
+        temperature: by which similarities are divided.
+    """
+    losses = []
+    for query, key in zip(restyled, source, strict=True):
+        scores = query @ key.detach().mT / temperature  # (batch, patches, patches)
+        right = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape[:2])
+        losses.append(F.cross_entropy(scores.flatten(0, 1), right.flatten()))
+    return torch.stack(losses).mean()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.audio.mixing import apply_gain_db, limit_peak, mix
+from s2s_cli.audio.mixing import apply_gain_db, bring_to_peak, limit_peak, mix
 from s2s_cli.audio.sound import Wave
 
 
@@ -63,3 +63,26 @@ def test_no_sample_passes_the_limit(values, peak):
 def test_a_limit_of_nothing_is_refused():
     with pytest.raises(ValueError, match="peak > 0"):
         limit_peak(wave(1), 0)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=20))
+def test_every_sound_is_brought_to_one_peak_and_silence_stays_silence(values):
+    brought = bring_to_peak(wave(*values), 0.5)
+    assert brought.dtype == np.float32
+    assert np.isfinite(brought).all()
+    loudest = max(map(abs, values), default=0)
+    if loudest > 1e-30:
+        assert np.abs(brought).max() == pytest.approx(0.5)
+    if not loudest:
+        assert not brought.any()
+
+
+def test_a_gain_is_heard_only_after_the_peak_was_set():
+    sound = wave(0.1, -0.2)
+    assert bring_to_peak(apply_gain_db(sound, 20), 1) == pytest.approx(bring_to_peak(sound, 1))
+    assert apply_gain_db(bring_to_peak(sound, 1), -20) == pytest.approx(wave(0.05, -0.1))
+
+
+def test_a_peak_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="peak > 0"):
+        bring_to_peak(wave(1), 0)

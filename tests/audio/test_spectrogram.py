@@ -1,4 +1,4 @@
-"""What the encoders see: loudness kept in ours, standardised away in the published one."""
+"""What the encoders see: loudness kept in ours, standardised away in Sound2Scene's."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,14 @@ import torch
 import torchaudio
 from conftest import tone
 
-from s2s_cli.audio.spectrogram import LOUDNESS_HOP, N_FFT, loudness, standardised
+from s2s_cli.audio.spectrogram import (
+    LOUDNESS_HOP,
+    N_FFT,
+    loudness,
+    magnitude,
+    median_above_floor_db,
+    standardised,
+)
 
 WAVE = torch.from_numpy(0.1 * np.random.default_rng(0).standard_normal((1, 16_000))).float()
 
@@ -49,3 +56,18 @@ def test_volume_survives(gain_db):
 @pytest.mark.parametrize(("front_end", "frames"), [(loudness, 501), (standardised, 1004)])
 def test_ten_seconds_have_the_documented_shape(front_end, frames):
     assert front_end(WAVE.repeat(1, 10)).shape == (1, 257, frames)
+
+
+def test_magnitudes_are_torchaudios():
+    spectrogram = torchaudio.transforms.Spectrogram(
+        512, win_length=400, hop_length=160, power=1, window_fn=torch.hann_window
+    )
+    torch.testing.assert_close(magnitude(WAVE), spectrogram(WAVE), rtol=1e-4, atol=1e-5)
+    assert magnitude(WAVE.repeat(1, 3)).shape == (1, 257, 301)
+
+
+def test_a_full_scale_sine_has_half_the_windows_sum_and_half_of_it_half_of_that():
+    sine = torch.from_numpy(tone(1000, 1, amplitude=1))[None]
+    assert magnitude(sine)[0, 32, 50].item() == pytest.approx(100, abs=0.1)
+    assert magnitude(sine / 2)[0, 32, 50].item() == pytest.approx(50, abs=0.1)
+    assert median_above_floor_db(sine, "magnitude") == np.inf  # nothing is hidden

@@ -176,6 +176,23 @@ def test_wrong_usage(edit, picture, low_wav, options):
     assert edit(picture, low_wav, *options).code == 2
 
 
+def test_a_difference_that_is_not_heard_edits_nothing(edit, picture, low_wav, tmp_path):
+    for way in (["--from", 0, "--to", 0.001], ["--against", low_wav]):
+        said = edit(picture, low_wav, *way, "-o", tmp_path / "x.png")
+        assert said.code == 1
+        assert "hears no difference" in said.err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_only_what_decides_the_picture_is_recorded(edit, picture, low_wav, high_wav, tmp_path):
+    """A flow searches for nothing, and gains do not matter between two sounds."""
+    out = ("--against", high_wav, "-o", tmp_path / "x.png", "--json")
+    assert json.loads(edit(picture, low_wav, *out).out)["status"] == "written"
+    again = edit(picture, low_wav, "--steps", 7, "--from", 1, *out)
+    assert json.loads(again.out)["status"] == "kept"
+    assert "found again" not in again.err  # nothing was inverted for what was there
+
+
 def test_a_sound_is_no_picture(edit, low_wav, tmp_path):
     said = edit(low_wav, low_wav, "-o", tmp_path / "x.png")
     assert said.code == 1

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from s2s_cli import registry
+from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 
 
 @pytest.fixture
@@ -76,3 +77,30 @@ def test_import_of_files_that_are_not_there_is_a_sentence(s2s, tmp_path):
     assert said.code == 1
     assert "a.pth does not exist" in said.err
     assert not (registry.user_dir() / "paper").exists()
+
+
+def test_avstyle_takes_its_two_files_in_order_and_misses_them_in_a_sentence(s2s, tmp_path):
+    said = s2s("models", "import", "avstyle", tmp_path / "g.pth", tmp_path / "audio.pth")
+    assert said.code == 1
+    assert "g.pth does not exist" in said.err
+    assert not (registry.user_dir() / "avstyle").exists()
+
+
+def test_a_model_that_restyles_is_listed_shown_and_verified_and_does_not_paint(
+    s2s, mine, low_wav, tmp_path
+):
+    (mine / registry.GENERATOR).unlink()
+    (mine / registry.IMAGE_ENCODER).unlink()
+    stylizer = Stylizer(StylizerConfig(features=16, down=(4, 4, 4), blocks=2, up=(4, 4)))
+    registry.save_network(mine / registry.STYLIZER, stylizer)
+    registry.write_sums(mine)
+    assert any(line.startswith("mine\t") for line in s2s("models", "list").lines)
+    assert "stylizer.safetensors\tstylizer" in s2s("models", "show", "mine").out
+    said = s2s("models", "verify", "mine")
+    assert said.code == 0
+    assert said.lines[-1] == "ok\ta sound restyles a picture, and it stays finite"
+
+    said = s2s("generate", low_wav, "-m", "mine", "-o", tmp_path / "out.png")
+    assert said.code == 1
+    assert "'mine' restyles pictures and cannot paint new ones" in said.err
+    assert not (tmp_path / "out.png").exists()

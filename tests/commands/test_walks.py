@@ -146,6 +146,27 @@ def test_weights_are_proportions_and_a_ratio_of_two(run, low_wav, high_wav, tmp_
     assert not np.array_equal(ratio, equal)
 
 
+def test_huge_and_tiny_weights_are_proportions_too(run, low_wav, high_wav, tmp_path):
+    for name, how in (("a", "1e308,1e308"), ("b", "5e-324,5e-324"), ("c", "1,1")):
+        assert (
+            run("mix", low_wav, high_wav, "--weights", how, "-o", tmp_path / f"{name}.png").code
+            == 0
+        )
+    assert len({(tmp_path / f"{name}.png").read_bytes() for name in "abc"}) == 1
+
+
+def test_levelled_sounds_mix_alike_however_loud_they_were(run, low_wav, tmp_path):
+    for name, amplitude in (("soft", 0.01), ("loud", 0.4)):
+        soundfile.write(tmp_path / f"{name}.wav", tone(900, 2, amplitude), RATE, subtype="FLOAT")
+        run(
+            "mix", low_wav, tmp_path / f"{name}.wav", "--level", "--keep-sound",
+            "-o", tmp_path / f"m-{name}.png",
+        )  # fmt: skip
+    soft, loud = (soundfile.read(tmp_path / f"m-{name}.wav")[0] for name in ("soft", "loud"))
+    assert soft == pytest.approx(loud, abs=1e-5)
+    assert loud == pytest.approx(0.5 * tone(200, 2) + 0.5 * tone(900, 2), abs=1e-3)
+
+
 def test_three_sounds_are_mixed_in_any_order(run, low_wav, high_wav, tmp_path):
     middle = tmp_path / "middle.wav"
     soundfile.write(middle, tone(900, 1), RATE)
@@ -188,6 +209,34 @@ def test_the_mixture_is_kept_as_a_sound(run, low_wav, high_wav, tmp_path):
     assert other.code == 0
     refused = run("mix", high_wav, low_wav, "--keep-sound", "--in", "latent")
     assert refused.code == 2
+
+
+def test_a_source_is_never_replaced(run, low_wav, high_wav, photo, tmp_path):
+    before = low_wav.read_bytes(), photo.read_bytes()
+    said = run("mix", low_wav, high_wav, "--keep-sound", "--force", "-o", tmp_path / "low.png")
+    assert said.code == 1
+    assert "is what the picture is made from" in said.err
+    said = run("interpolate", photo, low_wav, "--steps", 2, "--force", "-o", photo)
+    assert said.code == 1
+    assert "is what the picture is made from" in said.err
+    assert (low_wav.read_bytes(), photo.read_bytes()) == before
+
+
+def test_a_picture_is_known_by_its_bytes_where_its_name_is_silent(run, low_wav, photo, tmp_path):
+    silent = tmp_path / "photo"
+    photo.rename(silent)
+    said = run("interpolate", silent, low_wav, "--steps", 2, "-o", tmp_path / "w/")
+    assert said.code == 0, said.err
+    assert read_provenance(Path(said.lines[0])).sources[0].role == "picture"
+
+
+def test_a_file_called_minus_is_not_standard_input(run, low_wav, high_wav, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    low_wav.rename("-")
+    assert run("mix", "./-", high_wav, "-o", "m.png").code == 0
+    empty = run("volume-sweep", high_wav, "--with", "", "-o", "v.gif")
+    assert empty.code == 1
+    assert "An empty name is no sound" in empty.err
 
 
 def test_what_would_be_too_loud_is_turned_down_and_said(run, low_wav, high_wav, tmp_path):
@@ -273,6 +322,16 @@ def test_a_sweep_goes_on_where_it_was(run, low_wav, tmp_path):
     assert "made in another way" in refused.err
 
 
+def test_pictures_that_do_not_fit_into_memory_together_are_refused_before_they_are_painted(
+    run, low_wav, tmp_path
+):
+    huge = ("volume-sweep", low_wav, "--steps", 500, "--size", 8192)
+    said = run(*huge, "-o", tmp_path / "v.gif")
+    assert said.code == 1
+    assert "name a folder" in said.err
+    assert not (tmp_path / "v.gif").exists()
+
+
 def test_a_dry_run_writes_nothing(run, low_wav, high_wav, tmp_path):
     out = tmp_path / "none"
     for command in (
@@ -339,6 +398,13 @@ def test_redo_of_one_frame(run, s2s, low_wav, high_wav, tmp_path):
         ["mix", "A", "B", "--weights", "1,-1"],
         ["mix", "A", "B", "--weights", "1,inf"],
         ["mix", "A", "B", "--weights", "1,2", "--sweep", "3"],
+        ["mix", "A", "B", "--weights", "1,2", "--ratio", "0.3"],
+        ["mix", "A", "B", "--sheet"],
+        ["mix", "A", "B", "--bounce"],
+        ["mix", "-", "-"],
+        ["volume-sweep", "-", "--with", "-"],
+        ["interpolate", "-", "-"],
+        ["volume-sweep", "A", "--with", "B", "--grid", "volume", "--sheet"],
         ["mix", "A", "B", "--sweep", "1"],
         ["volume-sweep", "A", "--steps", "1"],
         ["volume-sweep", "A", "--from", "3", "--to", "3"],

@@ -77,13 +77,12 @@ def test_an_ear_for_volume_is_monotonic_and_a_deaf_one_is_not():
 
 
 def test_a_mixture_heard_as_both_is_near_both_and_one_heard_as_one_is_not():
-    near, both = control.mixture(examples(KnownStudio(volume=0)), 20, no_watch)
-    assert (near.value, both.value) == (1, 1)
-    near, both = control.mixture(
-        examples(KnownStudio(volume=0, deaf_to_mixtures=True)), 20, no_watch
-    )
-    assert near.value == 0
-    assert both.value == 0
+    average, every, latent = control.mixture(examples(KnownStudio(volume=0)), 20, no_watch)
+    assert (average.value, every.value, latent.value) == (1, 1, 1)
+    deaf = KnownStudio(volume=0, deaf_to_mixtures=True)
+    average, every, latent = control.mixture(examples(deaf), 20, no_watch)
+    assert (average.value, every.value) == (0, 0)
+    assert latent.value == 1  # the features themselves were heard alone
 
 
 def test_sounds_are_mixed_at_one_level():
@@ -161,7 +160,7 @@ def test_the_command_prints_a_line_a_measure_and_again_the_same(s2s, tiny_model,
     said = s2s(*arguments)
     assert said.code == 0, said.err
     told = [json.loads(line) for line in said.lines]
-    assert len(told) == 9
+    assert len(told) == 10
     assert s2s(*arguments).out == said.out
     plain = s2s(*arguments[:-1])
     assert plain.lines[0].startswith(told[0]["measure"])

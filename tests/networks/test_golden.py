@@ -7,8 +7,9 @@ import torch
 from golden_weights import fill, vectors, weights
 from torch import Tensor
 
-from s2s_cli.audio.spectrogram import standardised
-from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
+from s2s_cli.audio.mixing import bring_to_peak
+from s2s_cli.audio.spectrogram import FRONT_ENDS, magnitude, standardised
+from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig, published_avstyle
 from s2s_cli.networks.biggan import (
     BigGAN,
     BigGANConfig,
@@ -17,7 +18,9 @@ from s2s_cli.networks.biggan import (
     published_128,
     published_256,
 )
+from s2s_cli.networks.discriminators import PatchGAN, PatchGANConfig
 from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
+from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 from s2s_cli.training.losses import cosine_nce, feature_l2, info_nce
 
 HALF = 2**-11  # relative rounding of numbers that the golden files keep as float16
@@ -151,3 +154,74 @@ def test_the_losses_are_the_papers():
     assert info_nce(audio, visual).item() == pytest.approx(golden["total"].item(), rel=1e-5)
     assert cosine_nce(audio, visual).item() == pytest.approx(golden["nce"].item(), rel=1e-5)
     assert feature_l2(audio, visual).item() == pytest.approx(golden["l2"].item(), rel=1e-5)
+
+
+# avstyle
+
+
+def style_encoder() -> AudioEncoder:
+    """The published audio encoder of avstyle, whose trunk comes in parts."""
+    names = {"AudioInconv.0": "trunk.conv1", "AudioInconv.1": "trunk.bn1", "proj": "head"}
+    state = {}
+    for key, tensor in weights("avstyle_audio_encoder").items():
+        layer, _, kind = key.rpartition(".")
+        if layer != "stft":
+            state[f"{names.get(layer, layer.replace('AudioLayer', 'trunk.layer'))}.{kind}"] = tensor
+    encoder = AudioEncoder(published_avstyle()).eval()
+    encoder.load_state_dict(state)
+    return encoder
+
+
+def stylizer() -> Stylizer:
+    """The published generator of avstyle."""
+    names = {"model_up.1": "grow1.conv", "model_up.5": "grow2.conv", "model_up.9": "to_rgb"}
+    state = {}
+    for key, tensor in weights("avstyle_generator").items():
+        layer, _, kind = key.rpartition(".")
+        for theirs, ours in {"model_down": "encoder", "conv_block.1": "conv1"}.items():
+            layer = layer.replace(theirs, ours)
+        layer = layer.replace("conv_block.5", "conv2")
+        if kind != "filt":
+            state[f"{names.get(layer, layer)}.{kind}"] = tensor
+    network = Stylizer(StylizerConfig())
+    network.load_state_dict(state)
+    return network
+
+
+def test_the_sound_that_restyles_is_heard_as_the_authors_hear_it():
+    golden = vectors("avstyle_audio_encoder")
+    encoder = style_encoder()
+    wave = golden["wav"]
+    again = bring_to_peak(0.3 * wave.numpy(), encoder.config.peak)
+    assert again == pytest.approx(wave.numpy(), abs=1e-6)
+    assert wave.numel() == encoder.config.seconds * encoder.config.sample_rate
+    assert_agrees(magnitude(wave[None]), golden["spectrogram"], rounded=True)
+    assert_agrees(encoder(FRONT_ENDS[encoder.config.front_end](wave[None])), golden["embedding"])
+
+
+def test_the_stylizer_and_its_discriminator_are_the_authors():
+    golden, heard = vectors("avstyle_generator"), vectors("avstyle_audio_encoder")
+    network = stylizer()
+    # As it is opened: channels last, in which norms are computed in another order.
+    network.to(memory_format=torch.channels_last)
+    restyled = network(golden["image"], heard["embedding"])
+    assert_agrees(restyled, golden["stylized"], rounded=True)
+
+    assert network.config.nce_layers == (0, 4, 8, 12, 16)
+    maps = network.encode(golden["image"], network.config.nce_layers)
+    assert [grid.shape[1] for grid in maps] == list(network.config.nce_channels)
+    for grid, mean, std in zip(
+        maps, golden["nce_feature_means"], golden["nce_feature_stds"], strict=True
+    ):
+        assert grid.mean().item() == pytest.approx(mean.item(), abs=1e-4 * std.item())
+        assert grid.std().item() == pytest.approx(std.item(), rel=1e-4)
+
+    state = {}
+    for key, tensor in weights("avstyle_discriminator").items():
+        _, number, kind = key.split(".")
+        if kind != "filt":
+            state[f"score.{kind}" if number == "14" else f"trunk.{number}.{kind}"] = tensor
+    discriminator = PatchGAN(PatchGANConfig())
+    discriminator.load_state_dict(state)
+    scores = discriminator(golden["image"], magnitude(heard["wav"][None]))
+    assert_agrees(scores, vectors("avstyle_discriminator")["prediction"])

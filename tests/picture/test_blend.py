@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from s2s_cli.choices import Blend
 from s2s_cli.picture.blend import STRIP_PX, blend, evened
 from s2s_cli.picture.photo import Photo
 
-WAYS = ["low", "mask"]
+WAYS = [Blend.LOW, Blend.MASK]
 SIDE = 64
 CHANCE = np.random.default_rng(0)
 
@@ -33,13 +34,13 @@ def test_no_change_gives_back_the_photo_byte_for_byte(grainy, way):
 
 
 def test_an_even_change_moves_every_pixel_alike(grainy):
-    blended = blend(grainy, flat(100, 100, 100), flat(120, 100, 70), "low")
+    blended = blend(grainy, flat(100, 100, 100), flat(120, 100, 70), Blend.LOW)
     assert (blended.astype(int) - grainy.pixels == (20, 0, -30)).all()
 
 
 def test_a_change_is_never_wrapped_around():
     white = photo(np.full((40, 40, 3), 250))
-    assert (blend(white, flat(0, 0, 0), flat(200, 200, 200), "low") == 255).all()
+    assert (blend(white, flat(0, 0, 0), flat(200, 200, 200), Blend.LOW) == 255).all()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -98,7 +99,7 @@ def test_a_change_of_srgb_is_one_of_the_photos_own_colours():
     """With red and green swapped, sRGB's red is the photo's green."""
     swapping = Photo(np.full((40, 40, 3), 128, np.uint8), None, b"swap", "a.jpg", "")
     vars(swapping)["from_srgb"] = lambda pixels: pixels[..., [1, 0, 2]]
-    blended = blend(swapping, flat(100, 100, 100), flat(150, 100, 100), "low")
+    blended = blend(swapping, flat(100, 100, 100), flat(150, 100, 100), Blend.LOW)
     assert (blended == (128, 178, 128)).all()
 
 

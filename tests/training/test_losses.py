@@ -4,12 +4,16 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from s2s_cli.training.losses import (
     cosine_nce,
     flow_matching,
     info_nce,
     laplacian_l1,
+    lsgan_discriminator,
+    lsgan_generator,
+    patch_nce,
     vicreg,
 )
 
@@ -64,3 +68,44 @@ def test_a_chessboard_is_seen_at_the_finest_level_only():
 def test_the_straight_velocity_costs_nothing():
     noise, latents = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     assert flow_matching(latents - noise, noise, latents).item() == 0
+
+
+def test_a_discriminator_is_right_at_one_and_zero_and_the_generator_wants_one():
+    real, fake = torch.ones(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
+    assert lsgan_discriminator(real, fake).item() == 0
+    assert lsgan_discriminator(fake, real).item() == 1
+    assert lsgan_discriminator(real / 2, real / 2).item() == pytest.approx(1 / 4)
+    assert lsgan_generator(real).item() == 0
+    assert lsgan_generator(-real).item() == 4
+
+
+def test_places_that_are_known_again_cost_what_the_temperature_leaves():
+    """Similarity 1 with itself and 0 with 7 others: log(1 + 7 exp(-1 / temperature))."""
+    layer = torch.eye(8).repeat(3, 1, 1)
+    assert patch_nce([layer], [layer]).item() == pytest.approx(0, abs=1e-5)
+    expected = math.log1p(7 * math.exp(-1 / 0.5))
+    assert patch_nce([layer], [layer], 0.5).item() == pytest.approx(expected, rel=1e-5)
+    # A second layer, at which every place looks like every other, counts as much as the first.
+    alike = torch.ones(2, 8, 4) / 2
+    both = patch_nce([layer, alike], [layer, alike], 0.5).item()
+    assert both == pytest.approx((expected + math.log(8)) / 2, rel=1e-5)
+
+
+def test_a_place_has_its_negatives_in_its_own_picture_alone():
+    """Written as Eq. 2 writes it, place by place."""
+    chance = torch.Generator().manual_seed(0)
+    q, v = F.normalize(torch.randn(2, 3, 5, 4, generator=chance), dim=3)
+    costs = []
+    for picture in range(3):
+        for place in range(5):
+            scores = (q[picture, place] @ v[picture].T / 0.07).exp()
+            costs.append(-(scores[place] / scores.sum()).log())
+    assert patch_nce([q], [v]).item() == pytest.approx(torch.stack(costs).mean().item(), rel=1e-5)
+
+
+def test_only_the_restyled_picture_is_taught_by_the_comparison():
+    restyled, source = torch.randn(2, 1, 4, 3, generator=torch.Generator().manual_seed(0))
+    restyled, source = restyled.requires_grad_(), source.requires_grad_()
+    patch_nce([restyled], [source]).backward()
+    assert restyled.grad is not None
+    assert source.grad is None

@@ -1,0 +1,41 @@
+"""What can be chosen by name, for the command line and for walks alike; imports nothing heavy."""
+
+from enum import StrEnum
+
+
+class Space(StrEnum):
+    """Where sounds meet."""
+
+    WAVE = "wave"  # in the air: their samples are added
+    LATENT = "latent"  # in the model: their features are averaged
+
+
+class Through(StrEnum):
+    """By which way a change of volume reaches the model."""
+
+    WAVE = "wave"  # the samples are multiplied, and that is all
+    FLOOR = "floor"  # the same, around the level at which half of the sound is too quiet to be seen
+    CLIP = "clip"  # the same, from full scale upwards, and what goes beyond is cut off
+    FEATURE = "feature"  # the feature itself moves, from that of the quiet sound to the loud one's
+
+
+class Grid(StrEnum):
+    """What the columns of a table are; its rows are gains of the first sound."""
+
+    VOLUME = "volume"  # gains of the second sound
+    RATIO = "ratio"  # shares of the second sound, and the rows are gains of both
+
+
+class Curve(StrEnum):
+    """How a passage runs from one feature to the next."""
+
+    LINEAR = "linear"  # straight through the sphere
+    SPHERICAL = "spherical"  # along its surface, at an even pace
+
+
+class Blend(StrEnum):
+    """How an edit returns into the photo."""
+
+    NONE = "none"  # not at all: it is the painting, in the photo's aspect
+    LOW = "low"  # the change is added to the whole photo, without its finest detail
+    MASK = "mask"  # the painting takes over where it changed most; elsewhere the photo's own bytes
