@@ -30,8 +30,15 @@ from s2s_cli.errors import OutputError, PictureError
 from s2s_cli.latents import unit
 from s2s_cli.networks.config import from_table
 from s2s_cli.picture.gallery import hangs_already
-from s2s_cli.picture.image import Picture, resize, to_uint8
-from s2s_cli.picture.motion import FilmWriter, Soundtrack, frame_rate, join_films, video_encoder
+from s2s_cli.picture.image import Picture, format_of, resize, to_uint8
+from s2s_cli.picture.motion import (
+    FILM_FORMATS,
+    FilmWriter,
+    Soundtrack,
+    frame_rate,
+    join_films,
+    video_encoder,
+)
 from s2s_cli.picture.provenance import Provenance, Source, read_provenance, same
 from s2s_cli.studio import Look, Studio
 
@@ -201,6 +208,7 @@ class Film:
         if self.hangs_already(path, force):
             _Parts(path, self).clear()
             return
+        format_of(path, FILM_FORMATS)  # before a part of it, whose name nobody knows, says so
         parts, pictures = _Parts(path, self), None
         number = painted = 0
         try:

@@ -182,7 +182,7 @@ def test_redo_into_a_folder_keeps_name_and_format(s2s, generate, low_wav, tmp_pa
 
 @pytest.mark.parametrize(
     "change",
-    [{"command": "film"}, {"options": {"mood": 1}}, {"options": {"start_s": -1}}, {"sources": []}],
+    [{"command": "dream"}, {"options": {"mood": 1}}, {"options": {"start_s": -1}}, {"sources": []}],
 )
 def test_redo_says_what_it_cannot_repeat(s2s, generate, low_wav, tmp_path, change):
     out = tmp_path / "out.png"
