@@ -30,9 +30,7 @@ from s2s_cli.studio import Heard, Look, Seen, Studio
 
 End = Heard | Seen
 FULL_SCALE = 1.0
-CLIPPED_DB = (
-    18.0  # as loud as `Through.FEATURE` drives a sound whose own volume a model cannot hear
-)
+CLIPPED_DB = 18.0  # beyond full scale: what is loud to a model that hears no volume
 LONGEST_ASPECT = 8  # beyond, the shorter side of a painting is made shorter too
 HARDLY_HEARD_DEGREES = 2.0  # pictures of features this close look alike
 DEAF_FRONT_ENDS = ("standardised",)  # they make every clip equally loud
@@ -477,6 +475,7 @@ def short_name(name: str) -> str:
 def evenly(start: float, end: float, count: int) -> list[float]:
     """``count`` numbers from ``start`` to ``end``, both exactly among them.
 
-    Rounded, so that a place is the same place in a sweep of another length.
+    The others are rounded, so that a place is the same place in a sweep of another length.
     """
-    return [round(float(value), 9) for value in np.linspace(start, end, count)]
+    between = [round(float(value), 9) for value in np.linspace(start, end, count)[1:-1]]
+    return [start, *between, end]

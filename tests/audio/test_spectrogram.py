@@ -10,9 +10,11 @@ from conftest import tone
 from s2s_cli.audio.spectrogram import (
     LOUDNESS_HOP,
     N_FFT,
+    PSD_FLOOR,
     loudness,
     magnitude,
     median_above_floor_db,
+    power_density,
     standardised,
 )
 
@@ -71,3 +73,17 @@ def test_a_full_scale_sine_has_half_the_windows_sum_and_half_of_it_half_of_that(
     assert magnitude(sine)[0, 32, 50].item() == pytest.approx(100, abs=0.1)
     assert magnitude(sine / 2)[0, 32, 50].item() == pytest.approx(50, abs=0.1)
     assert median_above_floor_db(sine, "magnitude") == np.inf  # nothing is hidden
+
+
+@pytest.mark.parametrize("front_end", ["standardised", "loudness"])
+def test_at_its_floor_half_of_a_sound_is_hidden(front_end):
+    """The independent truth: a count of what lies below the floor, after the gain."""
+    chance = torch.Generator().manual_seed(0)
+    wave = 0.02 * torch.randn(1, 32_000, generator=chance)
+    gain_db = -median_above_floor_db(wave, front_end)
+    lowered = 10 ** (gain_db / 20) * wave
+    if front_end == "standardised":
+        hidden = (power_density(lowered) < PSD_FLOOR).float().mean()
+    else:
+        hidden = (loudness(lowered) <= -2).float().mean()
+    assert hidden.item() == pytest.approx(0.5, abs=0.01)

@@ -5,12 +5,14 @@ import re
 
 import pytest
 
+from s2s_cli.choices import Curve
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig
 from s2s_cli.networks.biggan import published_256
 from s2s_cli.networks.config import from_table, to_table
 from s2s_cli.networks.flow import FlowConfig
 from s2s_cli.networks.image_encoder import ImageEncoderConfig
 from s2s_cli.networks.layers import ResNetConfig
+from s2s_cli.walks import Passage
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,9 @@ def test_all_faults_are_told_at_once_with_their_places():
         "velocity.heads = 'x' must be a whole number",
         "velocity.wdth is unknown. Did you mean 'width'?",
     ]
+
+
+def test_a_choice_is_one_of_its_names():
+    assert from_table(Passage, {"curve": "spherical"}).curve is Curve.SPHERICAL
+    with pytest.raises(ValueError, match="curve = 'round' must be one of linear, spherical"):
+        from_table(Passage, {"curve": "round"})

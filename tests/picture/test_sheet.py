@@ -11,6 +11,7 @@ from s2s_cli.picture.sheet import (
     draw_spectrogram,
     draw_waveform,
     strip,
+    table,
 )
 
 RATE = 16_000
@@ -71,6 +72,32 @@ def test_an_empty_page_is_refused():
         contact_sheet([])
     with pytest.raises(ValueError, match="at least one picture"):
         strip([], [])
+
+
+def test_a_long_strip_and_a_wide_one_take_several_rows():
+    assert spots(strip([RED] * 14, ["x"] * 14, cell_px=32), (255, 0, 0)) == (2, 12)
+    wide = np.repeat(RED, 6, axis=1)  # a panorama, which would be a sliver among twelve
+    assert spots(strip([wide] * 4, ["x"] * 4, cell_px=60), (255, 0, 0)) == (2, 2)
+
+
+def test_a_table_has_its_rows_and_columns_where_they_were_given():
+    blue = RED[..., ::-1]
+    page = table([[RED, blue], [blue, RED], [RED, RED]], list("abc"), ["left", "right"])
+    there = (page == (255, 0, 0)).all(axis=-1)
+    assert there.sum() == pytest.approx(4 * 256 * 256, rel=0.01)
+    high, wide = page.shape[:2]
+    cells = [(row, column) for row in (0.2, 0.5, 0.8) for column in (0.3, 0.75)]
+    seen = [bool(there[round(high * row), round(wide * column)]) for row, column in cells]
+    assert seen == [True, False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "rows", "columns"),
+    [([], [], []), ([[]], ["a"], []), ([[RED]], [], ["a"]), ([[RED]], ["a"], [])],
+)
+def test_a_table_needs_pictures_and_a_label_for_each_row_and_column(pictures, rows, columns):
+    with pytest.raises(ValueError, match=r"."):
+        table(pictures, rows, columns)
 
 
 def test_a_strip_needs_a_label_for_each_picture():
