@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2s_cli.audio.mixing import apply_gain_db, limit_peak, mix
+from s2s_cli.audio.mixing import apply_gain_db, level_db, limit_peak, mix
 from s2s_cli.audio.sound import Wave, fit
 from s2s_cli.audio.spectrogram import median_above_floor_db
 from s2s_cli.choices import Blend, Curve, Grid, Space, Through
@@ -433,11 +433,6 @@ def require_heard(studio: Studio, heard_degrees: Sequence[float]) -> None:
             f"nothing of this sweep ({most:.1f} degrees between features): choose --through "
             "floor, clip or feature."
         )
-
-
-def level_db(wave: Wave) -> float:
-    """How loud a wave is on average, in dB of full scale."""
-    return 10 * math.log10(float(np.square(wave, dtype=np.float64).mean()) + 1e-10)
 
 
 def full_scale_db(wave: Wave) -> float:

@@ -1,5 +1,6 @@
 """Arithmetic on waves: louder and quieter, and several at once."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,11 @@ def apply_gain_db(wave: Wave, gain_db: float) -> Wave:
     +20 dB is ten times the amplitude, and ``-math.inf`` is silence.
     """
     return wave * np.float32(10 ** (gain_db / 20))
+
+
+def level_db(wave: Wave) -> float:
+    """How loud a wave is on average (root mean square), in dB of full scale; silence is -100."""
+    return 10 * math.log10(float(np.square(wave, dtype=np.float64).mean()) + 1e-10)
 
 
 def mix(waves: Sequence[Wave], weights: Sequence[float], pad: bool = False) -> Wave:

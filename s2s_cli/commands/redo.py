@@ -34,20 +34,14 @@ SoundAt = Annotated[
         show_default=False,
     ),
 ]
-
-
 ModelAt = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Where the model is now, if it moved.", show_default=False),
 ]
-
-
 DeviceAt = Annotated[
     options.Device | None,
     typer.Option("--device", help="Default: where it was painted.", show_default=False),
 ]
-
-
 OutAt = Annotated[
     str | None,
     typer.Option(
@@ -73,11 +67,12 @@ def redo(
 ) -> None:
     """Make a picture again, byte for byte.
 
-    The sound and the model must be the very same; both are compared by their hashes. The result
-    is written to --out, by default beside the picture as NAME-redo.
+    Pictures, sweeps and films: what they were made from and the model must be the very same, which
+    their hashes tell. The result is written beside the picture as NAME-redo, or to --out.
     """
     console.be_quiet(quiet)
     from s2s_cli.delivery import Delivery
+    from s2s_cli.filming import UNFINISHED
     from s2s_cli.networks.layers import Precision
     from s2s_cli.picture.gallery import place
     from s2s_cli.picture.image import FORMATS
@@ -109,7 +104,7 @@ def redo(
             delivery.picture(again, made, lambda: paint()[0], recorded.photo_of(ends))
     else:
         redo_film(studio, made, picture, again, sound or [], delivery)
-    whole = recorded or "unfinished_s" not in made.options
+    whole = recorded or UNFINISHED not in made.options
     if whole and again.suffix == picture.suffix and not cmp(again, picture, shallow=False):
         console.note(
             f"The new picture differs from '{picture}' in some bytes: other versions of s2s, torch "

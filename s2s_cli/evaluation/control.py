@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2s_cli.audio.mixing import apply_gain_db
+from s2s_cli.audio.mixing import apply_gain_db, level_db
 from s2s_cli.audio.sound import Sound, Wave
 from s2s_cli.choices import Space
 from s2s_cli.data.shards import Photos, Sounds
@@ -21,7 +21,7 @@ from s2s_cli.errors import DataError
 from s2s_cli.latents import angle_degrees, unit
 from s2s_cli.picture.photo import Photo
 from s2s_cli.studio import Heard, Look, Seen, Studio
-from s2s_cli.walks import Mixture, Passage, Volume, Walk, evenly, level_db, waves_of
+from s2s_cli.walks import Mixture, Passage, Volume, Walk, evenly, waves_of
 
 GAINS_DB = tuple(evenly(-24, 12, 7))
 PASSAGE = tuple(evenly(0, 1, 5))

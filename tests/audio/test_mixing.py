@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s_cli.audio.mixing import apply_gain_db, bring_to_peak, limit_peak, mix
+from s2s_cli.audio.mixing import apply_gain_db, bring_to_peak, level_db, limit_peak, mix
 from s2s_cli.audio.sound import Wave
 
 
@@ -86,3 +86,17 @@ def test_a_gain_is_heard_only_after_the_peak_was_set():
 def test_a_peak_of_nothing_is_refused():
     with pytest.raises(ValueError, match="peak > 0"):
         bring_to_peak(wave(1), 0)
+
+
+@pytest.mark.parametrize(("amplitude", "expected_db"), [(1, -3.01), (0.1, -23.01), (0, -100)])
+def test_a_sines_level_is_three_decibels_below_its_peak(amplitude, expected_db):
+    sine = np.sin(2 * np.pi * np.arange(1600) / 16)
+    assert level_db((amplitude * sine).astype(np.float32)) == pytest.approx(expected_db, abs=0.01)
+
+
+def test_padding_is_silence_and_what_weighs_nothing_is_not_there():
+    mixed = mix([wave(1, 2), wave(1, 1, 1, 1)], [2, -1], pad=True)
+    assert mixed == pytest.approx([1, 3, -1, -1])
+    assert mix([wave(1, 2), wave(1, 1, 1, 1)], [1, 0]) == pytest.approx([1, 2])
+    with pytest.raises(ValueError, match="other than 0"):
+        mix([wave(1), wave(2)], [0, 0])
