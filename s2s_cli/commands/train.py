@@ -60,8 +60,8 @@ def train(
     import torch
 
     from s2s_cli.studio import choose_device
-    from s2s_cli.training.curriculum import Curriculum, OutOfTimeError
-    from s2s_cli.training.recipe import read_recipe
+    from s2s_cli.training.curriculum import OutOfTimeError, curriculum_of
+    from s2s_cli.training.recipe import StyleRecipe, read_recipe
 
     plan = read_recipe(recipe)
     run = out or Path("runs") / plan.name
@@ -72,7 +72,7 @@ def train(
             return lambda measures: bar.advance(1, **measures)
 
         try:
-            curriculum = Curriculum(
+            curriculum = curriculum_of(
                 plan,
                 data,
                 run,
@@ -84,5 +84,6 @@ def train(
         except OutOfTimeError:
             console.note(f"The time is over; the same command goes on from {run}.")
             raise typer.Exit from None
-    console.note(f"Done. Try it: s2s generate rain.wav --model {model}")
+    verb = "stylize photo.jpg" if isinstance(plan, StyleRecipe) else "generate"
+    console.note(f"Done. Try it: s2s {verb} rain.wav --model {model}")
     console.answer(model)

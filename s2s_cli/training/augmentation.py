@@ -85,6 +85,11 @@ def random_window(wave: Tensor, samples: int, chance: torch.Generator) -> Tensor
     return wave.roll(-start).repeat(-(-samples // len(wave)))[:samples]
 
 
+def first_window(wave: Tensor, samples: int) -> Tensor:
+    """The beginning of an int16 wave, (samples,) in [-1, 1]; a short one is repeated."""
+    return (wave.float() / 32_768).repeat(-(-samples // len(wave)))[:samples]
+
+
 def random_masks(
     spectrograms: Tensor, masks: int, widest: float, chance: torch.Generator
 ) -> Tensor:

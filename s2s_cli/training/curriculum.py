@@ -2,9 +2,10 @@
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
@@ -16,18 +17,17 @@ from s2s_cli.networks.config import to_table
 from s2s_cli.networks.flow import Autoencoder, Flow
 from s2s_cli.networks.image_encoder import ImageEncoder
 from s2s_cli.training.loop import Stage, Watch, train
-from s2s_cli.training.recipe import Recipe
+from s2s_cli.training.recipe import Recipe, StyleRecipe
 from s2s_cli.training.steps import (
     LearnAudioEncoder,
     LearnAutoencoder,
     LearnGenerator,
     LearnImageEncoder,
 )
-
-STAGES = ("image-encoder", "autoencoder", "generator", "audio-encoder")
-MODEL_FILES = ("image_encoder", "audio_encoder", "generator")
+from s2s_cli.training.style import LearnStylizer
 
 Network = TypeVar("Network", bound=nn.Module)
+AnyRecipe = TypeVar("AnyRecipe", Recipe, StyleRecipe)
 AnyStage = TypeVar("AnyStage", bound=Stage)
 
 
@@ -35,7 +35,7 @@ class OutOfTimeError(Exception):
     """The time budget ended; the run can be taken up again."""
 
 
-class Curriculum:
+class Curriculum(ABC, Generic[AnyRecipe]):
     """The stages of one recipe over one folder of data, kept in one run folder.
 
     A stage that is done leaves ``NETWORK.safetensors`` in the run folder and is not learned again;
@@ -44,7 +44,7 @@ class Curriculum:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: AnyRecipe,
         data: Path,
         run: Path,
         *,
@@ -52,7 +52,8 @@ class Curriculum:
         watch: Watch,
         budget_s: float = float("inf"),
     ) -> None:
-        self.recipe, self.run, self.device, self.watch = recipe, run, device, watch
+        self.recipe: AnyRecipe = recipe
+        self.run, self.device, self.watch = run, device, watch
         self.deadline = time.monotonic() + budget_s
         photo_shards = find_shards(data, recipe.data.photos)
         self.sound_shards = find_shards(data, recipe.data.sounds)
@@ -71,72 +72,23 @@ class Curriculum:
                 "choose another --out, or delete it."
             )
 
+    @abstractmethod
     def learn(self) -> Path:
         """Everything that is not learned yet. Returns the finished model's folder.
 
         Raises:
             OutOfTimeError: the budget ended first.
         """
-        self.image_encoder()
-        self.autoencoder()
-        self.generator()
-        self.audio_encoder()
+
+    def finished(self, *names: str) -> Path:
+        """The model's folder, made of these networks' files."""
         model = self.run / "model"
         model.mkdir(exist_ok=True)
-        for name in MODEL_FILES:
-            network = registry.load_network(self.run / f"{name}.safetensors")
-            registry.save_network(model / f"{name}.safetensors", network, dtype="float16")
+        for name in names:
+            network = registry.load_network(self.run / name)
+            registry.save_network(model / name, network, dtype="float16")
         registry.write_sums(model)
         return model
-
-    def image_encoder(self) -> ImageEncoder:
-        """Stage 1: pictures alone, without labels."""
-
-        def learn() -> ImageEncoder:
-            stage = self.begin(
-                lambda: LearnImageEncoder(self.recipe.image_encoder, self.photos.pictures)
-            )
-            return stage.finish(self.train(stage))
-
-        return self.learned(ImageEncoder, "image_encoder", learn)
-
-    def autoencoder(self) -> Autoencoder:
-        """Stage 2: pictures alone."""
-
-        def learn() -> Autoencoder:
-            stage = self.begin(
-                lambda: LearnAutoencoder(self.recipe.autoencoder, self.photos.pictures)
-            )
-            network = self.train(stage)
-            assert isinstance(network, Autoencoder)
-            return network
-
-        return self.learned(Autoencoder, "autoencoder", learn)
-
-    def generator(self) -> Flow:
-        """Stage 3: pictures and the frozen image encoder's features."""
-
-        def learn() -> Flow:
-            encoder, autoencoder = self.image_encoder(), self.autoencoder()
-            stage = self.begin(
-                lambda: LearnGenerator(self.recipe.generator, self.photos, encoder, autoencoder)
-            )
-            return stage.finish(self.train(stage))
-
-        return self.learned(Flow, "generator", learn)
-
-    def audio_encoder(self) -> nn.Module:
-        """Stage 4: sounds, and the frozen image encoder's features."""
-
-        def learn() -> nn.Module:
-            encoder = self.image_encoder()
-            sounds = load_sounds(self.sound_shards, self.recipe.audio_encoder.network.sample_rate)
-            stage = self.begin(
-                lambda: LearnAudioEncoder(self.recipe.audio_encoder, self.photos, sounds, encoder)
-            )
-            return self.train(stage)
-
-        return self.learned(nn.Module, "audio_encoder", learn)
 
     def begin(self, make: Callable[[], AnyStage]) -> AnyStage:
         """A stage whose first weights follow from the recipe's seed, and touch no other chance."""
@@ -160,9 +112,101 @@ class Curriculum:
 
     def learned(self, kind: type[Network], name: str, learn: Callable[[], Network]) -> Network:
         """The network from its file, or else learned now and kept there."""
-        path = self.run / f"{name}.safetensors"
+        path = self.run / name
         if not path.exists():
             registry.save_network(path, learn())
         network = registry.load_network(path).to(self.device)
         assert isinstance(network, kind)
         return network
+
+
+def curriculum_of(
+    recipe: Recipe | StyleRecipe,
+    data: Path,
+    run: Path,
+    *,
+    device: torch.device,
+    watch: Watch,
+    budget_s: float = float("inf"),
+) -> Curriculum[Recipe] | Curriculum[StyleRecipe]:
+    """The curriculum that a recipe asks for: a model that paints, or one that restyles."""
+    if isinstance(recipe, StyleRecipe):
+        return StylizerCurriculum(recipe, data, run, device=device, watch=watch, budget_s=budget_s)
+    return PainterCurriculum(recipe, data, run, device=device, watch=watch, budget_s=budget_s)
+
+
+class PainterCurriculum(Curriculum[Recipe]):
+    """Four stages; the last three look at the first."""
+
+    def learn(self) -> Path:
+        """An image encoder, a generator that obeys it, and an audio encoder that speaks for it."""
+        self.image_encoder()
+        self.autoencoder()
+        self.generator()
+        self.audio_encoder()
+        return self.finished(registry.IMAGE_ENCODER, registry.AUDIO_ENCODER, registry.GENERATOR)
+
+    def image_encoder(self) -> ImageEncoder:
+        """Stage 1: pictures alone, without labels."""
+
+        def learn() -> ImageEncoder:
+            stage = self.begin(
+                lambda: LearnImageEncoder(self.recipe.image_encoder, self.photos.pictures)
+            )
+            return stage.finish(self.train(stage))
+
+        return self.learned(ImageEncoder, registry.IMAGE_ENCODER, learn)
+
+    def autoencoder(self) -> Autoencoder:
+        """Stage 2: pictures alone."""
+
+        def learn() -> Autoencoder:
+            stage = self.begin(
+                lambda: LearnAutoencoder(self.recipe.autoencoder, self.photos.pictures)
+            )
+            network = self.train(stage)
+            assert isinstance(network, Autoencoder)
+            return network
+
+        return self.learned(Autoencoder, "autoencoder.safetensors", learn)
+
+    def generator(self) -> Flow:
+        """Stage 3: pictures and the frozen image encoder's features."""
+
+        def learn() -> Flow:
+            encoder, autoencoder = self.image_encoder(), self.autoencoder()
+            stage = self.begin(
+                lambda: LearnGenerator(self.recipe.generator, self.photos, encoder, autoencoder)
+            )
+            return stage.finish(self.train(stage))
+
+        return self.learned(Flow, registry.GENERATOR, learn)
+
+    def audio_encoder(self) -> nn.Module:
+        """Stage 4: sounds, and the frozen image encoder's features."""
+
+        def learn() -> nn.Module:
+            encoder = self.image_encoder()
+            sounds = load_sounds(self.sound_shards, self.recipe.audio_encoder.network.sample_rate)
+            stage = self.begin(
+                lambda: LearnAudioEncoder(self.recipe.audio_encoder, self.photos, sounds, encoder)
+            )
+            return self.train(stage)
+
+        return self.learned(nn.Module, registry.AUDIO_ENCODER, learn)
+
+
+class StylizerCurriculum(Curriculum[StyleRecipe]):
+    """One stage, in which everything learns together."""
+
+    def learn(self) -> Path:
+        """A stylizer and its audio encoder."""
+        if not (self.run / registry.STYLIZER).exists():
+            sounds = load_sounds(self.sound_shards, self.recipe.stylizer.audio.sample_rate)
+            stage = self.begin(lambda: LearnStylizer(self.recipe.stylizer, self.photos, sounds))
+            learned = self.train(stage)
+            registry.save_network(
+                self.run / registry.AUDIO_ENCODER, learned.get_submodule("audio_encoder")
+            )
+            registry.save_network(self.run / registry.STYLIZER, learned.get_submodule("stylizer"))
+        return self.finished(registry.AUDIO_ENCODER, registry.STYLIZER)

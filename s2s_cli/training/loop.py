@@ -3,7 +3,9 @@
 import json
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +15,16 @@ from torch import Tensor, nn
 from s2s_cli.errors import RecipeError
 from s2s_cli.networks.layers import fast_precision
 from s2s_cli.training.recipe import Plan
-from s2s_cli.training.state import State
+from s2s_cli.training.state import Learner, State
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One update."""
+
+    loss: Tensor  # minimised
+    taught: tuple[str, ...]  # the learners that move
+    measures: Mapping[str, Tensor]  # watched
 
 
 class Stage(Protocol):
@@ -27,9 +38,35 @@ class Stage(Protocol):
         """Everything that learns."""
         ...
 
+    @property
+    def learners(self) -> Mapping[str, Learner]:
+        """Its parts, each with its own optimiser, by name."""
+        ...
+
+    def lessons(self, chance: torch.Generator) -> Iterator[Lesson]:
+        """Draw a batch and judge it; each lesson is learned before the next one is asked for."""
+        ...
+
+
+class SingleStage(ABC):
+    """A stage with one network and one loss."""
+
+    plan: Plan
+    network: nn.Module
+
+    @property
+    def learners(self) -> Mapping[str, Learner]:
+        """The network alone."""
+        return {"network": Learner(self.network, self.plan.pace)}
+
+    def lessons(self, chance: torch.Generator) -> Iterator[Lesson]:
+        """One lesson a step."""
+        losses = self.losses(chance)
+        yield Lesson(losses["loss"], ("network",), losses)
+
+    @abstractmethod
     def losses(self, chance: torch.Generator) -> dict[str, Tensor]:
         """Draw a batch and judge it. ``loss`` is minimised; the others are watched."""
-        ...
 
 
 # Called with a stage's name, its steps and how many of them are done; gives what is called with
@@ -68,24 +105,32 @@ def train(
         RecipeError: the loss became infinite or NaN; the last good checkpoint is kept.
     """
     plan, network = stage.plan, stage.network.to(device).train()
-    state = State(network, plan)
+    state = State(network, stage.learners, plan)
     checkpoint = folder / f"{stage.name}.checkpoint"
     if checkpoint.exists():
         state.load(checkpoint)
     narrow = fast_precision(device.type) == "bfloat16"
+
+    def next_lesson(lessons: Iterator[Lesson]) -> Lesson | None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=narrow):
+            return next(lessons, None)
+
     told = watch(stage.name, plan.steps, state.step)
     started, first = time.monotonic(), state.step
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         while state.step < plan.steps:
-            with torch.autocast(device.type, torch.bfloat16, enabled=narrow):
-                losses = stage.losses(chance_of(seed, stage.name, state.step))
-            measures = {name: float(value.detach()) for name, value in losses.items()}
-            if not torch.isfinite(losses["loss"]):
-                raise RecipeError(
-                    f"The loss of stage {stage.name} is {measures['loss']} at step {state.step}: "
-                    f"lower its learning rate of {plan.learning_rate:g} and run again."
-                )
-            state.update(losses["loss"])
+            lessons = stage.lessons(chance_of(seed, stage.name, state.step))
+            measures: dict[str, float] = {}
+            while lesson := next_lesson(lessons):
+                if not torch.isfinite(lesson.loss):
+                    raise RecipeError(
+                        f"The loss of stage {stage.name} is {lesson.loss.item()} at step "
+                        f"{state.step}: lower its learning rate of {plan.learning_rate:g} "
+                        "and run again."
+                    )
+                state.update(lesson.loss, lesson.taught)
+                measures |= {name: value.item() for name, value in lesson.measures.items()}
+            state.finish_step()
             told(measures)
             if state.step % 20 == 0 or state.step == plan.steps:
                 pace = (state.step - first) * plan.batch / (time.monotonic() - started)

@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.errors import RecipeError
-from s2s_cli.networks.audio_encoder import AudioEncoderConfig
+from s2s_cli.networks.audio_encoder import AudioEncoderConfig, published_avstyle
 from s2s_cli.networks.config import from_table
+from s2s_cli.networks.discriminators import PatchGANConfig
 from s2s_cli.networks.flow import GROUPS, AutoencoderConfig, FlowConfig
 from s2s_cli.networks.image_encoder import ImageEncoderConfig
+from s2s_cli.networks.stylizer import SHRINKS, StylizerConfig
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,15 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """An optimiser's settings: AdamW, which without weight decay is Adam."""
+
+    learning_rate: float = 2e-4  # at its highest
+    betas: tuple[float, float] = (0.5, 0.999)  # of its averages; 0.5 is usual among adversaries
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
 class Plan:
     """How long and how fast a stage learns: AdamW, linear warm-up, then a cosine to zero."""
 
@@ -30,10 +43,17 @@ class Plan:
     batch: int
     learning_rate: float
     warmup_steps: int = 200
+    decay_steps: int | None = None  # None = the cosine; else constant, these last steps linear to 0
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
-    clip_norm: float = 1.0  # gradients longer than this are shortened to it
+    clip_norm: float = 1.0  # gradients longer than this are shortened to it; 0 = none are
     ema_decay: float = 0.0  # 0 = the last weights are kept, else their moving average
     checkpoint_every: int = 200  # steps
+
+    @property
+    def pace(self) -> Pace:
+        """Its optimiser's settings."""
+        return Pace(self.learning_rate, self.betas, self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -92,8 +112,91 @@ class AudioEncoderRecipe:
 
 
 @dataclass(frozen=True)
+class StylizerRecipe:
+    """Photos take on the look of sounds ("Learning Visual Styles from Audio-Visual Associations").
+
+    The defaults are the published settings, of which an ablation changes one; photo and sound of a
+    pair are of one scene.
+    """
+
+    plan: Plan  # of the stylizer and its audio encoder, which learn as one
+    sources: tuple[str, ...]  # scenes whose photos are restyled
+    targets: tuple[str, ...]  # scenes whose sounds are heard and whose photos show their look
+    network: StylizerConfig = field(default_factory=StylizerConfig)
+    audio: AudioEncoderConfig = field(default_factory=published_avstyle)
+    critic: PatchGANConfig = field(default_factory=PatchGANConfig)
+    critic_pace: Pace = field(default_factory=Pace)
+    structure_pace: Pace = field(default_factory=Pace)  # of the head behind PatchNCE, or the cycle
+    crop_px: int = 256  # side of what is cut out of a photo
+    window: Literal["random", "first"] = "random"  # as the paper says, or as its code does
+    audio_from: str | None = None  # the model whose audio encoder is gone on from; None = scratch
+    init_gain: float = 0.02  # of the Xavier-normal first weights of all but the audio encoder
+    structure: Literal["nce", "cycle"] = "nce"  # what keeps the photo's structure
+    structure_weight: float = 0.5  # beside the adversarial loss, which weighs 1
+    identity_weight: float = 0.5  # a photo that goes with the sound already should stay as it is
+    patches: int = 256  # places that PatchNCE compares in each layer
+    head_width: int = 256  # of the layers in which it compares
+    temperature: float = 0.07
+    # How loud is how far. Published sounds have no loudness. Where the audio encoder's peak is 0,
+    # windows are brought to levels between these two, in dB from the sounds' median. At the loud
+    # end a sound wants its own scene's look, at the quiet end any source photo goes with it.
+    quiet_db: float = 0.0
+    loud_db: float = 0.0  # equal to quiet_db = sounds stay as they are, and all are loud
+    stillness: float = 0.0  # weight of the L1 distance from the source, at the quiet end
+    evenness: float = 1.0  # 0 draws sounds and source photos equally often, 1 draws their scenes
+
+    @property
+    def by_loudness(self) -> bool:
+        """Whether louder sounds are to move photos further."""
+        return self.loud_db > self.quiet_db
+
+
+@dataclass(frozen=True)
+class StyleRecipe:
+    """A model that restyles photos: a stylizer and its audio encoder."""
+
+    name: str
+    stylizer: StylizerRecipe
+    seed: int = 0
+    data: Data = field(default_factory=Data)
+
+    def __post_init__(self) -> None:
+        faults = list(self.misfits())
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def misfits(self) -> Iterator[str]:
+        """Settings that are right alone, but not together."""
+        recipe = self.stylizer
+        if recipe.audio.features != recipe.network.features:
+            yield (
+                f"stylizer.audio.features = {recipe.audio.features} must equal "
+                f"stylizer.network.features = {recipe.network.features}"
+            )
+        if recipe.audio.front_end not in FRONT_ENDS:
+            yield f"stylizer.audio.front_end must be one of {', '.join(FRONT_ENDS)}"
+        if not 32 <= recipe.crop_px <= self.data.photo_px or recipe.crop_px % SHRINKS:
+            yield (
+                f"stylizer.crop_px = {recipe.crop_px} must be a multiple of {SHRINKS} "
+                f"from 32 to data.photo_px = {self.data.photo_px}"
+            )
+        for place, scenes in (("sources", recipe.sources), ("targets", recipe.targets)):
+            if not scenes:
+                yield f"stylizer.{place} must name a scene"
+        for place in ("structure_weight", "identity_weight", "stillness"):
+            if getattr(recipe, place) < 0:
+                yield f"stylizer.{place} must not be negative"
+        if recipe.loud_db < recipe.quiet_db:
+            yield "stylizer.loud_db must not be below stylizer.quiet_db"
+        if recipe.by_loudness and (recipe.audio.peak or recipe.audio.front_end == "standardised"):
+            yield "stylizer.loud_db asks for an audio encoder that hears loudness"
+        if recipe.stillness and not recipe.by_loudness:
+            yield "stylizer.stillness asks for stylizer.loud_db above stylizer.quiet_db"
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A whole model: image encoder, autoencoder, generator and audio encoder, in this order."""
+    """A model that paints: image encoder, autoencoder, generator, audio encoder, in this order."""
 
     name: str
     image_encoder: ImageEncoderRecipe
@@ -133,14 +236,16 @@ class Recipe:
             yield "generator.blend must be at most generator.neighbours"
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The recipe of a TOML file.
+def read_recipe(path: Path) -> Recipe | StyleRecipe:
+    """The recipe of a TOML file: with a table ``stylizer`` that of a model that restyles photos.
 
     Raises:
         RecipeError: the file is missing or not TOML, or settings do not fit: all of them, at once.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "stylizer" in table:
+            return from_table(StyleRecipe, table)
         # The generator decodes with the very autoencoder that was trained before it.
         with suppress(AttributeError, KeyError, TypeError):  # not tables: from_table will say so
             shared = table.get("autoencoder", {}).get("network", {})

@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +12,36 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from s2s_cli.errors import RecipeError
-from s2s_cli.training.recipe import Plan
+from s2s_cli.training.recipe import Pace, Plan
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A part of what a stage learns that has an optimiser of its own."""
+
+    network: nn.Module
+    pace: Pace
 
 
 class State:
-    """Weights, their moving average, the optimiser and the step: all that a checkpoint holds.
+    """Weights, their moving average, the optimisers and the step: all that a checkpoint holds.
 
     Nothing else needs keeping: a step's chance and its batch follow from the seed and the step's
     number, and the learning rate from the plan.
     """
 
-    def __init__(self, network: nn.Module, plan: Plan) -> None:
-        self.network = network
-        self.plan = plan
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay
-        )
+    def __init__(self, network: nn.Module, learners: Mapping[str, Learner], plan: Plan) -> None:
+        """network: everything that learns; learners: its parts, by name."""
+        self.network, self.learners, self.plan = network, learners, plan
+        self.optimisers = {
+            name: torch.optim.AdamW(
+                learner.network.parameters(),
+                learner.pace.learning_rate,
+                betas=learner.pace.betas,
+                weight_decay=learner.pace.weight_decay,
+            )
+            for name, learner in learners.items()
+        }
         self.average = (
             AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(plan.ema_decay))
             if plan.ema_decay
@@ -33,14 +49,21 @@ class State:
         )
         self.step = 0
 
-    def update(self, loss: torch.Tensor) -> None:
-        """One step down the gradient of ``loss``."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.plan)
-        self.optimiser.zero_grad(set_to_none=True)
+    def update(self, loss: torch.Tensor, taught: Iterable[str]) -> None:
+        """Move the learners ``taught``, by name, down the gradient of ``loss``."""
+        for name in taught:
+            self.optimisers[name].zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip_norm)
-        self.optimiser.step()
+        for name in taught:
+            learner, optimiser = self.learners[name], self.optimisers[name]
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(self.step, self.plan, learner.pace)
+            if self.plan.clip_norm:
+                nn.utils.clip_grad_norm_(learner.network.parameters(), self.plan.clip_norm)
+            optimiser.step()
+
+    def finish_step(self) -> None:
+        """Count a step whose updates are all made."""
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.step += 1
@@ -58,7 +81,7 @@ class State:
         table: dict[str, Any] = {
             "step": self.step,
             "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": {name: kept.state_dict() for name, kept in self.optimisers.items()},
             "average": None if self.average is None else self.average.state_dict(),
         }
         new = path.with_suffix(".new")
@@ -73,7 +96,8 @@ class State:
         try:
             table = torch.load(path, map_location=device, weights_only=True)
             self.network.load_state_dict(table["network"])
-            self.optimiser.load_state_dict(table["optimiser"])
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(table["optimisers"][name])
             if self.average is not None:
                 self.average.load_state_dict(table["average"])
         # A foreign or damaged pickle makes torch trip over whatever it meets first.
@@ -85,7 +109,18 @@ class State:
         self.step = table["step"]
 
 
-def learning_rate(step: int, plan: Plan) -> float:
-    """Linear warm-up, then half a cosine down to zero at the last step."""
-    warm = min(1.0, (step + 1) / max(1, plan.warmup_steps))
-    return plan.learning_rate * warm * (1 + math.cos(math.pi * step / plan.steps)) / 2
+def learning_rate(step: int, plan: Plan, pace: Pace | None = None) -> float:
+    """Linear warm-up, then down to zero behind the last step: half a cosine, or late and linear.
+
+    Late means constant until the last ``plan.decay_steps``; avstyle's schedule, which is that by
+    epochs, is 3/5 constant and 2/5 linear.
+
+    Args:
+        step: counted from 0.
+        plan: whose schedule it is.
+        pace: the highest rate is this one's; None = the plan's own.
+    """
+    highest = (pace or plan).learning_rate * min(1.0, (step + 1) / max(1, plan.warmup_steps))
+    if plan.decay_steps is None:
+        return highest * (1 + math.cos(math.pi * step / plan.steps)) / 2
+    return highest * min(1.0, (plan.steps - step) / (plan.decay_steps + 1))

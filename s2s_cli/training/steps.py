@@ -21,6 +21,7 @@ from s2s_cli.training.augmentation import (
     random_window,
     uniform,
 )
+from s2s_cli.training.loop import SingleStage
 from s2s_cli.training.losses import flow_matching, info_nce, laplacian_l1, vicreg
 from s2s_cli.training.recipe import (
     AudioEncoderRecipe,
@@ -32,7 +33,7 @@ from s2s_cli.training.recipe import (
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class LearnImageEncoder:
+class LearnImageEncoder(SingleStage):
     """Two views of each photo, one embedding: no labels."""
 
     name = "image-encoder"
@@ -85,10 +86,11 @@ class LearnImageEncoder:
         return encoder
 
 
-class LearnAutoencoder:
+class LearnAutoencoder(SingleStage):
     """Pictures through the bottleneck and back."""
 
     name = "autoencoder"
+    network: Autoencoder
 
     def __init__(self, recipe: AutoencoderRecipe, photos: Tensor) -> None:
         """photos: (photos, 3, h, w) uint8."""
@@ -110,7 +112,7 @@ class LearnAutoencoder:
         return {"loss": loss, "psnr_db": psnr_db}
 
 
-class LearnGenerator:
+class LearnGenerator(SingleStage):
     """A rectified flow from noise to latents, told the features of neighbours."""
 
     name = "generator"
@@ -164,7 +166,7 @@ class LearnGenerator:
         return self.flow.eval().requires_grad_(False)
 
 
-class LearnAudioEncoder:
+class LearnAudioEncoder(SingleStage):
     """Sounds are taught the features of photos that could go with them."""
 
     name = "audio-encoder"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from s2s_cli.errors import RecipeError
-from s2s_cli.training.loop import chance_of, train
+from s2s_cli.training.loop import SingleStage, chance_of, train
 from s2s_cli.training.recipe import Plan, read_recipe
 from s2s_cli.training.state import learning_rate
 
@@ -104,7 +104,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(s2s, train_s2s, tiny_recipe, 
     assert "holds a run of another recipe" in said.err
 
 
-class Exploding:
+class Exploding(SingleStage):
     """A stage whose third step goes wrong."""
 
     name = "exploding"

@@ -1,0 +1,256 @@
+"""How a stylizer learns ("Learning Visual Styles from Audio-Visual Associations", section 3).
+
+A photo of one scene, restyled by a sound of another, should pass for a photo that occurred with
+this sound, and yet be known again place by place. Nothing is paired but sounds with their scenes.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from s2s_cli import registry
+from s2s_cli.audio.spectrogram import FRONT_ENDS
+from s2s_cli.data.pairs import balanced_weights, draw, same_scene, scene_numbers
+from s2s_cli.data.shards import Photos, Sounds
+from s2s_cli.errors import DataError, RecipeError
+from s2s_cli.networks.audio_encoder import AudioEncoder
+from s2s_cli.networks.discriminators import (
+    PatchGAN,
+    StructureHead,
+    StructureHeadConfig,
+    draw_places,
+)
+from s2s_cli.networks.stylizer import Stylizer
+from s2s_cli.training.augmentation import first_window, random_crops, random_window, uniform
+from s2s_cli.training.loop import Lesson
+from s2s_cli.training.losses import lsgan_discriminator, lsgan_generator, patch_nce
+from s2s_cli.training.recipe import StylizerRecipe
+from s2s_cli.training.state import Learner
+from s2s_cli.training.steps import channels_last, exact, level_db
+
+Network = TypeVar("Network", bound=nn.Module)
+
+LOUDEST_GAIN_DB = 30.0  # a window between two thunders holds noise, which is not made a storm
+
+
+class LearnStylizer:
+    """A stylizer and its audio encoder against a discriminator, with PatchNCE or a cycle."""
+
+    name = "stylizer"
+
+    def __init__(self, recipe: StylizerRecipe, photos: Photos, sounds: Sounds) -> None:
+        """photos, sounds: of the recipe's scenes; those of other scenes are never drawn."""
+        require_scenes(recipe, photos, sounds)
+        self.recipe, self.plan, self.sounds = recipe, recipe.plan, sounds
+        self.photos = photos.pictures
+        self.photo_scenes = scene_numbers(photos.scenes, recipe.targets)
+        self.sound_scenes = scene_numbers(sounds.scenes, recipe.targets)
+        self.source_weights = balanced_weights(photos.scenes, recipe.evenness)
+        self.source_weights[scene_numbers(photos.scenes, recipe.sources) < 0] = 0
+        self.sound_weights = balanced_weights(sounds.scenes, recipe.evenness)
+        self.sound_weights[self.sound_scenes < 0] = 0
+        levels = torch.stack([level_db(wave.float() / 32_768) for wave in sounds.waves])
+        self.usual_db = levels[self.sound_weights > 0].median()
+
+        self.stylizer = xavier(Stylizer(recipe.network), recipe.init_gain)
+        self.audio_encoder = audio_encoder(recipe)
+        self.critic = xavier(PatchGAN(recipe.critic), recipe.init_gain)
+        # Either the head behind PatchNCE, or the second generator of CycleGAN, on the way back.
+        self.structure: nn.Module = (
+            StructureHead(StructureHeadConfig(recipe.network.nce_channels, recipe.head_width))
+            if recipe.structure == "nce"
+            else Stylizer(recipe.network)
+        )
+        xavier(self.structure, recipe.init_gain)
+        self.network = channels_last(
+            nn.ModuleDict(
+                {
+                    "stylizer": self.stylizer,
+                    "audio_encoder": self.audio_encoder,
+                    "critic": self.critic,
+                    "structure": self.structure,
+                }
+            )
+        )
+
+    @property
+    def learners(self) -> Mapping[str, Learner]:
+        """Three optimisers, as published; the audio encoder learns with the stylizer."""
+        restyling = nn.ModuleList([self.stylizer, self.audio_encoder])
+        return {
+            "stylizer": Learner(restyling, self.plan.pace),
+            "critic": Learner(self.critic, self.recipe.critic_pace),
+            "structure": Learner(self.structure, self.recipe.structure_pace),
+        }
+
+    def lessons(self, chance: torch.Generator) -> Iterator[Lesson]:
+        """Teach the discriminator, then the stylizer, with what it painted before (section 3.1)."""
+        recipe, device = self.recipe, self.photos.device
+        sources = self.crops(draw(self.source_weights, self.plan.batch, chance), chance)
+        chosen = draw(self.sound_weights, self.plan.batch, chance)
+        waves, loud = self.windows(chosen, chance)
+        real = self.crops(self.matching(chosen, loud, chance), chance)
+        with exact(device):
+            spectrograms = FRONT_ENDS[recipe.audio.front_end](waves.to(device))
+
+        features = self.audio_encoder(spectrograms)
+        if recipe.identity_weight:  # both in one batch: half the calls
+            both = self.stylizer(torch.cat([sources, real]), features.repeat(2, 1))
+            restyled, kept = both.float().chunk(2)
+        else:
+            restyled, kept = self.stylizer(sources, features).float(), None
+
+        # The discriminator judges first; detach() keeps its lesson out of the stylizer.
+        critic = lsgan_discriminator(
+            self.critic(real, spectrograms).float(),
+            self.critic(restyled.detach(), spectrograms).float(),
+        )
+        yield Lesson(critic, ("critic",), {"critic": critic})
+
+        with frozen(self.critic):
+            style = lsgan_generator(self.critic(restyled, spectrograms).float())
+        structure = self.structure_loss(restyled, sources, chance)
+        loss = style + recipe.structure_weight * structure
+        measures = {"style": style, "structure": structure}
+        if kept is not None:
+            measures["identity"] = self.identity_loss(kept, real, chance)
+            loss = loss + recipe.identity_weight * measures["identity"]
+        moved = (restyled - sources).abs().mean(dim=(1, 2, 3))
+        if recipe.stillness:
+            loss = loss + recipe.stillness * ((1 - loud.to(device)) * moved).mean()
+        measures |= {"loss": loss, "moved": moved.mean()}
+        yield Lesson(loss, ("stylizer", "structure"), measures)
+
+    def crops(self, photos: Tensor, chance: torch.Generator) -> Tensor:
+        """A crop of each of these photos, by number, in [-1, 1]."""
+        chosen = self.photos[photos.to(self.photos.device)]
+        crops = random_crops(chosen, self.recipe.crop_px, chance)
+        return crops.contiguous(memory_format=torch.channels_last)
+
+    def windows(self, sounds: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What is heard of these sounds, by number, and how loud it is.
+
+        Returns:
+            Waves (batch, samples), and (batch,) from 0, as quiet as ``quiet_db``, to 1.
+        """
+        recipe = self.recipe
+        samples = round(recipe.audio.seconds * recipe.audio.sample_rate)
+        recordings = [self.sounds.waves[number] for number in sounds.tolist()]
+        waves = torch.stack(
+            [first_window(wave, samples) for wave in recordings]
+            if recipe.window == "first"
+            else [random_window(wave, samples, chance) for wave in recordings]
+        )
+        if recipe.audio.peak:
+            loudest = waves.abs().amax(dim=1, keepdim=True)
+            waves = waves * torch.where(loudest > 0, recipe.audio.peak / loudest, 1)
+        if not recipe.by_loudness:
+            return waves, torch.ones(len(waves))
+        # Recorded levels differ by scene. Drawn levels do not, so they say nothing but how far.
+        wanted_db = self.usual_db + uniform(len(waves), recipe.quiet_db, recipe.loud_db, chance)
+        gain_db = (wanted_db - level_db(waves)).clamp(max=LOUDEST_GAIN_DB)
+        waves = waves * 10 ** (gain_db / 20)[:, None]
+        louder_db = level_db(waves) - self.usual_db - recipe.quiet_db
+        return waves, (louder_db / (recipe.loud_db - recipe.quiet_db)).clamp(0, 1)
+
+    def matching(self, sounds: Tensor, loud: Tensor, chance: torch.Generator) -> Tensor:
+        """A photo that goes with each sound: of its scene if it is loud, any source if quiet.
+
+        So the discriminator itself learns how much of a scene's look a loudness asks for.
+
+        Args:
+            sounds: (batch,) numbers.
+            loud: (batch,) from 0 to 1: how likely the photo is of the sound's scene.
+
+        Returns:
+            (batch,) numbers of photos.
+        """
+        own = same_scene(self.sound_scenes[sounds], self.photo_scenes, chance)
+        any_source = draw(self.source_weights, len(sounds), chance)
+        return torch.where(torch.rand(len(sounds), generator=chance) < loud, own, any_source)
+
+    def structure_loss(self, restyled: Tensor, sources: Tensor, chance: torch.Generator) -> Tensor:
+        """PatchNCE, or how far the photo is that the way back makes of the restyled one."""
+        if isinstance(self.structure, StructureHead):
+            return self.nce(restyled, sources, chance)
+        # Which sound the photo had is not known, so the way back hears none.
+        unheard = restyled.new_zeros(len(restyled), self.recipe.network.features)
+        back: Tensor = self.structure(restyled, unheard).float()
+        return F.l1_loss(back, sources)
+
+    def identity_loss(self, kept: Tensor, real: Tensor, chance: torch.Generator) -> Tensor:
+        """The same for photos that go with the sound already; CycleGAN asks for L1 here."""
+        if isinstance(self.structure, StructureHead):
+            return self.nce(kept, real, chance)
+        return F.l1_loss(kept, real)
+
+    def nce(self, restyled: Tensor, sources: Tensor, chance: torch.Generator) -> Tensor:
+        """Whether the places of restyled pictures are known again (avstyle Eq. 2 and 3)."""
+        layers = self.recipe.network.nce_layers
+        maps = self.stylizer.encode(restyled, layers)
+        places = draw_places(maps, chance, self.recipe.patches)
+        queries = self.structure(maps, places)
+        with torch.no_grad():  # what should be found is given, see patch_nce
+            keys = self.structure(self.stylizer.encode(sources, layers), places)
+        with exact(restyled.device):
+            return patch_nce(
+                [query.float() for query in queries],
+                [key.float() for key in keys],
+                self.recipe.temperature,
+            )
+
+
+def require_scenes(recipe: StylizerRecipe, photos: Photos, sounds: Sounds) -> None:
+    """Every scene of the recipe must be in the data; all that is missing is told at once."""
+    faults = [
+        f"{what} of {', '.join(missing)}"
+        for what, wanted, there in (
+            ("photos", (*recipe.sources, *recipe.targets), photos.scenes),
+            ("sounds", recipe.targets, sounds.scenes),
+        )
+        if (missing := sorted(set(wanted) - set(there)))
+    ]
+    if faults:
+        raise DataError(
+            f"The shards hold no {' and no '.join(faults)}: "
+            "name other scenes in the recipe, or get their shards."
+        )
+
+
+def audio_encoder(recipe: StylizerRecipe) -> AudioEncoder:
+    """The recipe's audio encoder, from scratch or with another model's weights to go on from."""
+    network = AudioEncoder(recipe.audio)
+    if recipe.audio_from is not None:
+        learned = registry.load_audio_encoder(registry.find(recipe.audio_from))
+        try:
+            network.load_state_dict(learned.state_dict())
+        except RuntimeError as fault:
+            raise RecipeError(
+                f"The audio encoder of {recipe.audio_from} is another network than stylizer.audio: "
+                "give that the same sizes."
+            ) from fault
+    return network
+
+
+def xavier(network: Network, gain: float) -> Network:
+    """First weights as CUT has them: Xavier-normal, and no bias."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_normal_(module.weight, gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """What is computed inside teaches this network nothing, and costs no gradients of it."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
