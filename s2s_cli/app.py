@@ -18,6 +18,7 @@ from s2s_cli.commands import (
     mix,
     models,
     redo,
+    stylize,
     train,
     volume_sweep,
 )
@@ -37,6 +38,7 @@ app.command("volume-sweep")(volume_sweep.volume_sweep)
 app.command()(interpolate.interpolate)
 app.command()(edit.edit)
 app.command()(film.film)
+app.command()(stylize.stylize)
 app.command()(info.info)
 app.command()(redo.redo)
 app.command()(train.train)

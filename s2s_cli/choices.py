@@ -39,3 +39,10 @@ class Blend(StrEnum):
     NONE = "none"  # not at all: it is the painting, in the photo's aspect
     LOW = "low"  # the change is added to the whole photo, without its finest detail
     MASK = "mask"  # the painting takes over where it changed most; elsewhere the photo's own bytes
+
+
+class Along(StrEnum):
+    """What changes from place to place while a photo is restyled."""
+
+    GAIN = "gain"  # of the sound, in dB
+    RATIO = "ratio"  # the share of a second sound

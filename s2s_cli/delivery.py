@@ -250,10 +250,9 @@ class Exhibition:
 
         still = self.wall.file is not None and not self.moves
         together = self.moves or still or self.sheet  # all pictures are needed at once
-        pixels = len(places) * (walk.look.size_px or walk.studio.model.generator.picture_px) ** 2
-        if together and pixels > MOST_PIXELS:
+        if together and len(places) * walk.picture_px > MOST_PIXELS:
             raise OutputError(
-                f"{len(places)} pictures of that --size are too much for one file: "
+                f"{len(places)} pictures of that size are too much for one file: "
                 "name a folder, which gets them one by one, or ask for fewer or smaller ones."
             )
         painted: dict[float, Picture] = {}
@@ -268,7 +267,7 @@ class Exhibition:
             return picture
 
         def frames() -> list[Picture]:
-            return [paint(at) for at in places]
+            return [walk.frame(paint(at)) for at in places]
 
         of_all = {"places": list(places), **facts}
         if self.moves:

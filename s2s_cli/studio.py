@@ -91,11 +91,7 @@ class Studio:
             PictureError: the picture cannot be read.
             ModelError: the model cannot look at pictures.
         """
-        suffix = PurePath(source).suffix.lower()
-        looks = suffix in PICTURE_SUFFIXES or (
-            suffix not in SUFFIXES and source != str(STDIN) and begins_like_a_picture(Path(source))
-        )
-        return self.see(source) if looks else self.hear(source, start_s)
+        return self.see(source) if is_picture(source) else self.hear(source, start_s)
 
     @torch.inference_mode()
     def feature_of(self, wave: Wave) -> Tensor:
@@ -303,6 +299,14 @@ def sheet(heard: Sequence[Heard], seed: int, count: int, look: Look = DEFAULT_LO
             for one in heard
             for number in range(seed, seed + count)
         ]
+    )
+
+
+def is_picture(source: str) -> bool:
+    """Whether a file is to be looked at: its name tells, or where it does not, its first bytes."""
+    suffix = PurePath(source).suffix.lower()
+    return suffix in PICTURE_SUFFIXES or (
+        suffix not in SUFFIXES and source != str(STDIN) and begins_like_a_picture(Path(source))
     )
 
 

@@ -7,7 +7,7 @@ painted there does not depend on which other places are visited.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import ClassVar
 
@@ -18,14 +18,15 @@ from torch import Tensor
 from s2s_cli.audio.mixing import apply_gain_db, level_db, limit_peak, mix
 from s2s_cli.audio.sound import Wave, fit
 from s2s_cli.audio.spectrogram import median_above_floor_db
-from s2s_cli.choices import Blend, Curve, Grid, Space, Through
+from s2s_cli.choices import Along, Blend, Curve, Grid, Space, Through
 from s2s_cli.errors import ModelError, PictureError, SoundError
 from s2s_cli.latents import angle_degrees, interpolate, unit
 from s2s_cli.picture.blend import blend
-from s2s_cli.picture.image import Picture, resize_to
+from s2s_cli.picture.image import Picture, resize, resize_to
 from s2s_cli.picture.photo import Photo
 from s2s_cli.picture.provenance import Provenance, Scalar
 from s2s_cli.picture.sheet import CELL_PX, strip, table
+from s2s_cli.restyling import Restyler
 from s2s_cli.studio import Heard, Look, Seen, Studio
 
 End = Heard | Seen
@@ -279,7 +280,50 @@ class Edit(Plan):
         return blend(picture.photo, inversion.painted, painted, self.blend)
 
 
-PLANS: dict[str, type[Plan]] = {plan.command: plan for plan in (Mixture, Volume, Passage, Edit)}
+@dataclass(frozen=True)
+class Restyle(Plan):
+    """A photo in the look of a sound, or of two mixed (avstyle, figures 6 and 7).
+
+    The first end is the photo. A place is a gain in dB, or the share of the second sound.
+    """
+
+    command = "stylize"
+    along: Along = Along.GAIN
+    gain_db: float = 0.0  # where a place is a share
+    ratio: float = 0.5  # the share of the second sound, where a place is a gain
+    strength: float = 1.0  # 0 is the photo, 1 all of the new look
+
+    def wave(self, ends: Sequence[End], at: float) -> Wave:
+        """What the model hears: each sound as it was taught to hear it, their mixture, the gain."""
+        gain_db, ratio = (at, self.ratio) if self.along is Along.GAIN else (self.gain_db, at)
+        waves = [restyler_of(ends).prepared(wave) for wave in waves_of(ends[1:])]
+        shares = (1 - ratio, ratio) if len(waves) == 2 else (1.0,)
+        return apply_gain_db(mix(waves, shares), gain_db)
+
+    def feature(self, ends: Sequence[End], at: float) -> Tensor:
+        """Of the sound at this gain, or of the mixture."""
+        return restyler_of(ends).feature_of(self.wave(ends, at))
+
+    def label(self, ends: Sequence[End], at: float) -> str:
+        """The gain, or the share."""
+        if self.along is Along.GAIN:
+            return decibels(at)
+        return labels_of(ends)[1 + round(at)] if at in (0, 1) else f"ratio {at:.2f}"
+
+    def paint(self, ends: Sequence[End], at: float, seed: int, look: Look) -> Picture:  # noqa: ARG002
+        """The restyled photo, in its own colours."""
+        photo = self.photo(ends, look)
+        return restyler_of(ends).restyle(photo, self.feature(ends, at), self.strength)
+
+    def photo(self, ends: Sequence[End], look: Look) -> Photo:
+        """The photo at the size that is asked for."""
+        photo = picture_of(ends).photo
+        return photo if look.size_px is None else photo.scaled(look.size_px)
+
+
+PLANS: dict[str, type[Plan]] = {
+    plan.command: plan for plan in (Mixture, Volume, Passage, Edit, Restyle)
+}
 
 
 @dataclass(frozen=True)
@@ -312,8 +356,25 @@ class Walk:
     @property
     def photo(self) -> Photo | None:
         """The photo whose size and colours the pictures have, if it is one's edit."""
+        if isinstance(self.plan, Restyle):
+            return self.plan.photo(self.ends, self.look)
         blended = isinstance(self.plan, Edit) and self.plan.blend is not Blend.NONE
         return picture_of(self.ends).photo if blended else None
+
+    @property
+    def picture_px(self) -> int:
+        """How many pixels a picture has."""
+        if self.photo is not None:
+            return self.photo.pixels[..., 0].size
+        return (self.look.size_px or self.studio.model.generator.picture_px) ** 2
+
+    def frame(self, picture: Picture) -> Picture:
+        """A picture of this walk as part of a film or a page, which are in sRGB."""
+        return self.photo.to_srgb(picture) if self.photo is not None else picture
+
+    def frames(self, places: Sequence[float]) -> list[Picture]:
+        """The pictures at these places, as parts of a film or a page."""
+        return [self.frame(self.paint(at)) for at in places]
 
     def strip(self, places: Sequence[float], pictures: Sequence[Picture]) -> Picture:
         """Pictures that were painted at these places side by side, with labels, as in the paper."""
@@ -328,9 +389,15 @@ class Walk:
     ) -> Picture:
         """Every gain of the first sound by every gain, or share, of the second.
 
+        Of a ``Restyle`` it is every photo by every sound: the rows are the place of each photo, the
+        columns count the sounds, and the ends are the photos, the sounds, and perhaps one that is
+        mixed into each of them.
+
         ``advance`` is called after each picture.
         """
         plan = self.plan
+        if isinstance(plan, Restyle):
+            return self._gallery(plan, rows, len(columns), advance)
         assert isinstance(plan, Volume)
 
         def cell(row: float, column: float) -> Picture:
@@ -349,6 +416,27 @@ class Walk:
                 for column in columns
             ],
             cell_px=self.look.size_px or CELL_PX,
+        )
+
+    def _gallery(
+        self, plan: Restyle, rows: Sequence[float], sounds: int, advance: Callable[[], None]
+    ) -> Picture:
+        photos, heard = self.ends[: len(rows)], self.ends[len(rows) : len(rows) + sounds]
+        mixed_in = self.ends[len(rows) + sounds :]
+
+        def cell(photo: End, sound: End, at: float) -> Picture:
+            one = replace(self, plan=plan, ends=(photo, sound, *mixed_in))
+            picture = resize(one.frame(one.paint(at)), CELL_PX)
+            advance()
+            return picture
+
+        return table(
+            [
+                [cell(photo, sound, at) for sound in heard]
+                for photo, at in zip(photos, rows, strict=True)
+            ],
+            labels_of(photos),
+            labels_of(heard),
         )
 
     def provenance(self, **form: Scalar | Sequence[Scalar]) -> Provenance:
@@ -387,6 +475,13 @@ def picture_of(ends: Sequence[End]) -> Seen:
     if isinstance(picture, Heard):
         raise PictureError(f"'{picture.name}' is a sound: name a picture first.")
     return picture
+
+
+def restyler_of(ends: Sequence[End]) -> Restyler:
+    """Where a photo is restyled."""
+    restyler = ends[0].studio
+    assert isinstance(restyler, Restyler)  # nothing else carries out such a plan
+    return restyler
 
 
 def waves_of(ends: Sequence[End]) -> list[Wave]:

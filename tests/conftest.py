@@ -17,6 +17,7 @@ from s2s_cli.networks.biggan import BigGAN, BigGANConfig
 from s2s_cli.networks.flow import AutoencoderConfig, Flow, FlowConfig, VelocityConfig
 from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
 from s2s_cli.networks.layers import ResNetConfig
+from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 
 RATE = 16_000  # Hz
 
@@ -97,6 +98,42 @@ def make_tiny_model(folder: Path, front_end: str, generator: torch.nn.Module | N
         registry.save_network(folder / name, randomise(network, seed))
     registry.write_sums(folder)
     (folder / registry.CARD).write_text("# tiny\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def style_model(tmp_path_factory) -> Path:
+    """The folder of a seeded model that restyles, and hears how loud a sound is."""
+    return make_tiny_style_model(tmp_path_factory.mktemp("models") / "style")
+
+
+@pytest.fixture(scope="session")
+def peak_model(tmp_path_factory) -> Path:
+    """The same, but it brings every sound to one peak, as the published one."""
+    return make_tiny_style_model(tmp_path_factory.mktemp("models") / "peak", peak=1 / 1.1)
+
+
+def make_tiny_style_model(folder: Path, peak: float = 0.0) -> Path:
+    """Seeded networks that restyle, as a model's folder."""
+    networks = {
+        registry.AUDIO_ENCODER: AudioEncoder(
+            AudioEncoderConfig(
+                resnet=ResNetConfig(depths=(1, 1, 1, 1), widths=(8, 8, 8, 16), in_channels=1),
+                features=16,
+                front_end="loudness",
+                seconds=3.0,
+                relu=False,
+                peak=peak,
+            )
+        ),
+        registry.STYLIZER: Stylizer(
+            StylizerConfig(features=16, down=(4, 6, 8), blocks=1, up=(6, 4), fusion="modulated")
+        ),
+    }
+    for seed, (name, network) in enumerate(networks.items()):
+        registry.save_network(folder / name, randomise(network, seed))
+    registry.write_sums(folder)
+    (folder / registry.CARD).write_text("# style\n")
     return folder
 
 

@@ -78,7 +78,9 @@ def redo(
     from s2s_cli.picture.image import FORMATS
     from s2s_cli.picture.motion import FILM_FORMATS, MOTION_FORMATS
     from s2s_cli.picture.provenance import read_provenance
+    from s2s_cli.restyling import Restyler
     from s2s_cli.studio import Studio
+    from s2s_cli.walks import Restyle
 
     made = read_provenance(picture)
     recorded = None if made.command == "film" else understood(made, picture)
@@ -88,7 +90,8 @@ def redo(
         wall = place(out, moves if recorded else FILM_FORMATS)
         again = wall.file or wall.folder / picture.name
     precision: Precision = "bfloat16" if made.precision == "bfloat16" else "float32"
-    studio = Studio.open(model or made.model, device.value if device else made.device, precision)
+    kind = Restyler if made.command == Restyle.command else Studio
+    studio = kind.open(model or made.model, device.value if device else made.device, precision)
     if studio.model.sha256 != made.model_sha256:
         raise ModelError(
             f"The model '{studio.model.name}' is another than the one that made '{picture}': "
@@ -150,9 +153,11 @@ class Recorded:
     form: Mapping[str, Any]
 
     def photo_of(self, ends: Sequence["Heard | Seen"]) -> "Photo | None":
-        """Whose colours the picture has, if it is an edit in its photo's size."""
+        """Whose colours the picture has, if it is a single one in its photo's size."""
         from s2s_cli.walks import Walk
 
+        if "rows" in self.form or self.form.get("strip"):
+            return None
         return Walk(self.plan, tuple(ends), 0, self.look).photo if self.plan else None
 
     def carried_out(self, ends: Sequence["Heard | Seen"]) -> "Callable[[], list[Picture]]":
@@ -170,9 +175,10 @@ class Recorded:
         if "rows" in form:
             return lambda: [walk.table(form["rows"], form["columns"])]
         if form.get("strip"):
-            return lambda: [walk.strip(form["at"], [walk.paint(at) for at in form["at"]])]
-        places = form["at"] if self.motion else [form["at"]]
-        return lambda: [walk.paint(at) for at in places]
+            return lambda: [walk.strip(form["at"], walk.frames(form["at"]))]
+        if self.motion:
+            return lambda: walk.frames(form["at"])
+        return lambda: [walk.paint(form["at"])]
 
 
 def understood(made: "Provenance", picture: Path) -> Recorded:

@@ -127,10 +127,34 @@ INSTANCE_EPS = 1e-5  # torch's own default, with which the published networks we
 
 
 class InstanceNorm(nn.Module):
-    """Every map of every picture to mean 0 and deviation 1 (arXiv:1607.08022); nothing learned."""
+    """Every map of every picture to mean 0 and deviation 1 (arXiv:1607.08022); nothing learned.
+
+    The tiles of one large picture must be normalised alike, or their seams would show. So it can
+    ``learn`` mean and variance from a batch of crops of one picture, and normalise everything by
+    these until it is told to ``forget``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        """Normalise every map by its own mean and variance again."""
+        self.learns = False
+        self.learnt: tuple[Tensor, Tensor] | None = None  # mean, and 1 / deviation, of each map
+
+    def learn(self) -> None:
+        """The next batch is crops of one picture: what is after it is normalised by them."""
+        self.learns, self.learnt = True, None
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, h, w). Same shape."""
+        if self.learns:
+            variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0, keepdim=True)
+            self.learns, self.learnt = False, (mean, (variance + INSTANCE_EPS).rsqrt())
+        if self.learnt is not None:
+            mean, scale = self.learnt
+            return torch.addcmul(-mean * scale, x, scale)
         # F.instance_norm rearranges channels-last maps, which makes a small stylizer slower by
         # half on a CPU; F.group_norm does not, but loses digits there.
         centred = x - x.mean(dim=(2, 3), keepdim=True)

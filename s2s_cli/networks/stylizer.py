@@ -6,7 +6,8 @@ bottleneck ("Learning Visual Styles from Audio-Visual Associations", section 3.1
 number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +46,14 @@ class StylizerConfig:
         return (0, 4, 8, 12, 12 + self.blocks // 2)
 
     @property
+    def bytes_per_px(self) -> int:
+        """About how much memory a pixel needs on its way, at the widest place.
+
+        That is on the way up: the enlarged maps, the convolved ones, and their norm's.
+        """
+        return 4 * (self.up[0] + 4 * self.up[1])
+
+    @property
     def nce_channels(self) -> tuple[int, ...]:
         """How many maps there are at each of the ``nce_layers``."""
         return (3, *self.down[1:], self.down[2], self.down[2])
@@ -58,12 +67,12 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3)
         self.conv2 = nn.Conv2d(channels, channels, 3)
         self.border = nn.ReflectionPad2d(1)
-        self.norm = InstanceNorm()
+        self.norm1, self.norm2 = InstanceNorm(), InstanceNorm()
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, h, w), sides at least 2. Same shape."""
-        y: Tensor = self.norm(self.conv1(self.border(x))).relu()
-        y = self.norm(self.conv2(self.border(y)))
+        y: Tensor = self.norm1(self.conv1(self.border(x))).relu()
+        y = self.norm2(self.conv2(self.border(y)))
         return x + y
 
 
@@ -193,6 +202,27 @@ class Stylizer(nn.Module):
         x = self.grow2(self.grow1(x, feature), feature)
         x = self.to_rgb(F.pad(x, (3, 3, 3, 3), mode="reflect")).tanh()
         return x[:, :, :height, :width]
+
+    @contextmanager
+    def sharing(self, crops: Tensor, feature: Tensor) -> Iterator[None]:
+        """Restyle the tiles of a large picture as parts of one.
+
+        Instance norms divide by what they find in the whole picture. Within this context they all
+        divide by what they find in a sample of it, so that equal places of two tiles stay equal.
+
+        Args:
+            crops: from all over the picture, (batch, 3, h, w) in [-1, 1].
+            feature: (1, features), of the sound.
+        """
+        norms = [layer for layer in self.modules() if isinstance(layer, InstanceNorm)]
+        try:
+            for norm in norms:
+                norm.learn()
+            self(crops, feature.expand(len(crops), -1))
+            yield
+        finally:
+            for norm in norms:
+                norm.forget()
 
 
 def fill_up(side_px: int) -> int:

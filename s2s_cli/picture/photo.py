@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from io import BytesIO
@@ -14,13 +14,14 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from s2s_cli.errors import PictureError
-from s2s_cli.picture.image import Alpha, Picture
+from s2s_cli.picture.image import Alpha, Picture, resize
 
 MOST_PIXELS = 210_000_000  # the largest phone cameras take 200 megapixels; beyond lie bombs
 MOST_BYTES = 2**30  # of a file: /dev/zero has no end
 # What cameras, phones and painting programs write. Some of Pillow's other decoders start programs,
 # and some take any file for theirs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF", "JPEG2000")
+ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # elsewhere a second picture is a page or a preview
 # What a file is called that is looked at rather than heard.
 PICTURE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
@@ -39,6 +40,16 @@ class Photo:
     icc_profile: bytes | None  # an RGB profile, byte for byte the file's; None = sRGB
     name: str  # the path as it was given
     sha256: str  # of the whole file, in hexadecimal
+    moves: bool = False  # whether the file is an animation, of which these pixels are the start
+
+    def scaled(self, side_px: int) -> "Photo":
+        """The same photo with its longer side ``side_px`` long."""
+        pixels = resize(self.pixels, side_px)
+        alpha = None
+        if self.alpha is not None:
+            size = pixels.shape[1], pixels.shape[0]
+            alpha = np.asarray(Image.fromarray(self.alpha).resize(size, Image.Resampling.LANCZOS))
+        return replace(self, pixels=pixels, alpha=alpha)
 
     def squashed(self, side_px: int) -> Picture:
         """The whole photo as a network sees it.
@@ -96,6 +107,7 @@ def read_photo(path: Path | str) -> Photo:
     content = read_bytes(path)
     try:
         with catch_warnings(action="ignore"), open_image(content) as image:
+            moves = image.format in ANIMATED and getattr(image, "is_animated", False)
             # Turned before anything about its EXIF can fail: damaged EXIF leaves it as it lies.
             with suppress(Exception):
                 ImageOps.exif_transpose(image, in_place=True)
@@ -117,7 +129,7 @@ def read_photo(path: Path | str) -> Photo:
             f"'{path}' is damaged, or its end is missing: get the file again, "
             "or open it in another program and save it anew."
         ) from None
-    return Photo(pixels, alpha, icc_profile, str(path), hashlib.sha256(content).hexdigest())
+    return Photo(pixels, alpha, icc_profile, str(path), hashlib.sha256(content).hexdigest(), moves)
 
 
 def read_bytes(path: Path | str) -> bytes:
