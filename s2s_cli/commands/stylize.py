@@ -141,8 +141,8 @@ def stylize(
     """Restyle photos, so that they look like what a sound sounds like.
 
     A photo keeps what it shows, its size, its colour profile and its transparency. Large ones are
-    restyled in tiles that nobody sees. Published models bring every sound to the same peak, so how
-    loud a file is does not matter to them; --gain acts after that.
+    restyled in overlapping tiles. Published models bring every sound to the same peak, so how loud
+    a file is does not matter to them; --gain acts after that.
     """
     console.be_quiet(quiet)
     if model is None:
