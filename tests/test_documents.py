@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from s2s_cli import __version__, registry
+from s2s_cli.training.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "models" / "README.md", *ROOT.glob("models/*/card.md")]
@@ -52,6 +53,15 @@ def test_the_python_shown_runs(tmp_path, monkeypatch):
     ):
         exec(block, shown)
     assert shown["picture"].shape == shown["between"].shape == (128, 128, 3)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [*ROOT.glob("models/*/recipe.toml"), *ROOT.glob("examples/*.toml")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_recipe_shown_can_be_followed(recipe):
+    assert read_recipe(recipe).name
 
 
 def test_the_changelog_knows_this_version():
