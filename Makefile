@@ -12,12 +12,13 @@ demo: .venv/installed
 	@$(BIN)/s2s generate examples/sounds/rain.wav --out demo.png --size 512 --show --force > /dev/null
 	@echo "Your picture is $(CURDIR)/demo.png. Now with a sound of your own: $(BIN)/s2s generate SOUND"
 
+# One thread for each of the two workers: on two cores four would wait for each other.
 test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 bench: .venv/installed-dev
 	$(BIN)/python tests/benchmarks/speed.py
