@@ -45,6 +45,11 @@ def gain_db(name: str, help: str) -> Any:
     return typer.Option(name, min=-120, max=60, callback=not_nan, metavar="DB", help=help)
 
 
+def pictures_of_sweep(name: str, help: str) -> Any:
+    """An option that asks for several pictures, along which one number changes."""
+    return typer.Option(name, min=2, max=LONGEST_WALK, metavar="N", help=help, show_default=False)
+
+
 Sounds = Annotated[
     list[str],
     typer.Argument(

@@ -36,14 +36,7 @@ Strength = Annotated[
 ]
 Sweep = Annotated[
     int | None,
-    typer.Option(
-        "--sweep",
-        min=2,
-        max=options.LONGEST_WALK,
-        metavar="N",
-        help="Paint N strengths from 0 to --strength, as --out asks.",
-        show_default=False,
-    ),
+    options.pictures_of_sweep("--sweep", "Paint N strengths from 0 to --strength, as --out asks."),
 ]
 From = Annotated[float, options.gain_db("--from", "The way leads from the sound at this gain ...")]
 To = Annotated[float, options.gain_db("--to", "... to the sound at this gain.")]

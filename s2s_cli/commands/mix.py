@@ -35,13 +35,9 @@ Weights = Annotated[
 ]
 Sweep = Annotated[
     int | None,
-    typer.Option(
+    options.pictures_of_sweep(
         "--sweep",
-        min=2,
-        max=options.LONGEST_WALK,
-        metavar="N",
-        help="Paint N ratios from all A to all B, as --out asks: a GIF, a film, frames, a strip.",
-        show_default=False,
+        "Paint N ratios from all A to all B, as --out asks: a GIF, a film, frames, a strip.",
     ),
 ]
 GainA = Annotated[float, options.gain_db("--gain-a", "Makes A louder or quieter first.")]

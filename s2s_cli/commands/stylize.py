@@ -71,24 +71,14 @@ Ratio = Annotated[
 ]
 VolumeSweep = Annotated[
     int | None,
-    typer.Option(
-        "--volume-sweep",
-        min=2,
-        max=options.LONGEST_WALK,
-        metavar="N",
-        help="N volumes of one sound on one photo, --from to --to, as --out asks.",
-        show_default=False,
+    options.pictures_of_sweep(
+        "--volume-sweep", "N volumes of one sound on one photo, --from to --to, as --out asks."
     ),
 ]
 MixSweep = Annotated[
     int | None,
-    typer.Option(
-        "--mix-sweep",
-        min=2,
-        max=options.LONGEST_WALK,
-        metavar="N",
-        help="N mixtures, from the sound alone to that of --mix alone, as --out asks.",
-        show_default=False,
+    options.pictures_of_sweep(
+        "--mix-sweep", "N mixtures, from the sound alone to that of --mix alone, as --out asks."
     ),
 ]
 From = Annotated[float, options.gain_db("--from", "The first gain of --volume-sweep.")]
