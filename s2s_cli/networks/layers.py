@@ -13,13 +13,14 @@ Precision = Literal["float32", "bfloat16"]  # in which a generator computes
 def fast_precision(device: str) -> Precision:
     """bfloat16 where the hardware multiplies it faster than float32.
 
-    Of CPUs these are the ones with matrix units (AMX). AVX-512 alone knows bfloat16 too, but was
-    measured to be half as fast with it as with float32.
+    Of CPUs these are the ones with matrix units (AMX) or with its dot product (AVX-512 BF16),
+    measured to be four times as fast with it. Others widen every number, and are half as fast.
     """
     if device == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        fast = device == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+        known = torch.cpu.get_capabilities()
+        fast = device == "cpu" and (known.get("amx_bf16") or known.get("avx512_bf16"))
     return "bfloat16" if fast else "float32"
 
 
@@ -162,6 +163,17 @@ class InstanceNorm(nn.Module):
         return centred * (variance + INSTANCE_EPS).rsqrt()
 
 
+def reflected(x: Tensor, border_px: int) -> Tensor:
+    """A map continued by its mirror image on all sides, as ``nn.ReflectionPad2d`` does.
+
+    That one works in float32 only under autocast, and back and forth is slower than to compute.
+
+    x: (batch, channels, h, w), sides above ``border_px``.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return F.pad(x, [border_px] * 4, mode="reflect")
+
+
 class BlurDown(nn.Module):
     """Half the side without aliasing: blurred by (1, 2, 1) / 4 both ways (arXiv:1904.11486)."""
 
@@ -169,4 +181,4 @@ class BlurDown(nn.Module):
         """x: (batch, channels, h, w), sides at least 2. Returns (batch, channels, h / 2, w / 2)."""
         taps = x.new_tensor((0.25, 0.5, 0.25))
         kernel = (taps[:, None] * taps).expand(x.shape[1], 1, 3, 3)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=x.shape[1])
+        return F.conv2d(reflected(x, 1), kernel, stride=2, groups=x.shape[1])

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from s2s_cli.networks.layers import BlurDown, InstanceNorm
+from s2s_cli.networks.layers import BlurDown, InstanceNorm, reflected
 
 SHRINKS = 4  # the bottleneck's side is a quarter of the picture's
 # Reflecting borders ask for two pixels a side at the bottleneck.
@@ -66,13 +66,12 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3)
         self.conv2 = nn.Conv2d(channels, channels, 3)
-        self.border = nn.ReflectionPad2d(1)
         self.norm1, self.norm2 = InstanceNorm(), InstanceNorm()
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, h, w), sides at least 2. Same shape."""
-        y: Tensor = self.norm1(self.conv1(self.border(x))).relu()
-        y = self.norm2(self.conv2(self.border(y)))
+        y: Tensor = self.norm1(self.conv1(reflected(x, 1))).relu()
+        y = self.norm2(self.conv2(reflected(y, 1)))
         return x + y
 
 
@@ -198,10 +197,21 @@ class Stylizer(nn.Module):
         below, right = fill_up(height) - height, fill_up(width) - width
         if below or right:
             pictures = F.pad(pictures, (0, right, 0, below), mode="replicate")
-        x: Tensor = self.encoder(pictures)
-        x = self.grow2(self.grow1(x, feature), feature)
-        x = self.to_rgb(F.pad(x, (3, 3, 3, 3), mode="reflect")).tanh()
-        return x[:, :, :height, :width]
+        return self.paint(self.encoder(pictures), feature)[:, :, :height, :width]
+
+    def paint(self, maps: Tensor, feature: Tensor) -> Tensor:
+        """The way back up, which hears the sound.
+
+        Args:
+            maps: behind the last layer of the encoder, (batch, channels, h / 4, w / 4).
+            feature: (batch, features).
+
+        Returns:
+            (batch, 3, h, w) in [-1, 1].
+        """
+        x = self.grow2(self.grow1(maps, feature), feature)
+        painted: Tensor = self.to_rgb(reflected(x, 3)).tanh()
+        return painted
 
     @contextmanager
     def sharing(self, crops: Tensor, feature: Tensor) -> Iterator[None]:

@@ -4,7 +4,7 @@ A photo of one scene, restyled by a sound of another, should pass for a photo th
 this sound, and yet be known again place by place. Nothing is paired but sounds with their scenes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -98,11 +98,12 @@ class LearnStylizer:
             spectrograms = FRONT_ENDS[recipe.audio.front_end](waves.to(device))
 
         features = self.audio_encoder(spectrograms)
+        photos = sources
         if recipe.identity_weight:  # both in one batch: half the calls
-            both = self.stylizer(torch.cat([sources, real]), features.repeat(2, 1))
-            restyled, kept = both.float().chunk(2)
-        else:
-            restyled, kept = self.stylizer(sources, features).float(), None
+            photos, features = torch.cat([sources, real]), features.repeat(2, 1)
+        maps = self.stylizer.encode(photos, range(len(self.stylizer.encoder)))
+        restyled, kept = split(self.stylizer.paint(maps[-1], features).float(), len(sources))
+        of_sources, of_real = zip(*(split(grid, len(sources)) for grid in maps), strict=True)
 
         # The discriminator judges first; detach() keeps its lesson out of the stylizer.
         critic = lsgan_discriminator(
@@ -113,11 +114,11 @@ class LearnStylizer:
 
         with frozen(self.critic):
             style = lsgan_generator(self.critic(restyled, spectrograms).float())
-        structure = self.structure_loss(restyled, sources, chance)
+        structure = self.structure_loss(restyled, sources, of_sources, chance)
         loss = style + recipe.structure_weight * structure
         measures = {"style": style, "structure": structure}
-        if kept is not None:
-            measures["identity"] = self.identity_loss(kept, real, chance)
+        if recipe.identity_weight:
+            measures["identity"] = self.identity_loss(kept, real, of_real, chance)
             loss = loss + recipe.identity_weight * measures["identity"]
         moved = (restyled - sources).abs().mean(dim=(1, 2, 3))
         if recipe.stillness:
@@ -173,35 +174,47 @@ class LearnStylizer:
         any_source = draw(self.source_weights, len(sounds), chance)
         return torch.where(torch.rand(len(sounds), generator=chance) < loud, own, any_source)
 
-    def structure_loss(self, restyled: Tensor, sources: Tensor, chance: torch.Generator) -> Tensor:
+    def structure_loss(
+        self, restyled: Tensor, sources: Tensor, maps: Sequence[Tensor], chance: torch.Generator
+    ) -> Tensor:
         """PatchNCE, or how far the photo is that the way back makes of the restyled one."""
         if isinstance(self.structure, StructureHead):
-            return self.nce(restyled, sources, chance)
+            return self.nce(restyled, maps, chance)
         # Which sound the photo had is not known, so the way back hears none.
         unheard = restyled.new_zeros(len(restyled), self.recipe.network.features)
         back: Tensor = self.structure(restyled, unheard).float()
         return F.l1_loss(back, sources)
 
-    def identity_loss(self, kept: Tensor, real: Tensor, chance: torch.Generator) -> Tensor:
+    def identity_loss(
+        self, kept: Tensor, real: Tensor, maps: Sequence[Tensor], chance: torch.Generator
+    ) -> Tensor:
         """The same for photos that go with the sound already; CycleGAN asks for L1 here."""
         if isinstance(self.structure, StructureHead):
-            return self.nce(kept, real, chance)
+            return self.nce(kept, maps, chance)
         return F.l1_loss(kept, real)
 
-    def nce(self, restyled: Tensor, sources: Tensor, chance: torch.Generator) -> Tensor:
-        """Whether the places of restyled pictures are known again (avstyle Eq. 2 and 3)."""
+    def nce(self, restyled: Tensor, maps: Sequence[Tensor], chance: torch.Generator) -> Tensor:
+        """Whether the places of restyled pictures are known again (avstyle Eq. 2 and 3).
+
+        maps: of the photos, behind every layer of the encoder.
+        """
         layers = self.recipe.network.nce_layers
-        maps = self.stylizer.encode(restyled, layers)
-        places = draw_places(maps, chance, self.recipe.patches)
-        queries = self.structure(maps, places)
+        found = self.stylizer.encode(restyled, layers)
+        places = draw_places(found, chance, self.recipe.patches)
+        queries = self.structure(found, places)
         with torch.no_grad():  # what should be found is given, see patch_nce
-            keys = self.structure(self.stylizer.encode(sources, layers), places)
+            keys = self.structure([maps[layer] for layer in layers], places)
         with exact(restyled.device):
             return patch_nce(
                 [query.float() for query in queries],
                 [key.float() for key in keys],
                 self.recipe.temperature,
             )
+
+
+def split(batch: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Its first few, and the others."""
+    return batch[:first], batch[first:]
 
 
 def require_scenes(recipe: StylizerRecipe, photos: Photos, sounds: Sounds) -> None:

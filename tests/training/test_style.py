@@ -349,7 +349,7 @@ def test_without_identity_loss_only_sources_are_restyled(plain, begin):
     seen = []
     for weight in (0.5, 0.0):
         stage = begin(replace(plain, identity_weight=weight))
-        stage.stylizer.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+        stage.stylizer.to_rgb.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
         assert ("identity" in step(stage)) == (weight > 0)
     assert seen == [8, 4]
 
