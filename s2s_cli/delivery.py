@@ -15,6 +15,7 @@ from PIL import Image
 from s2s_cli import console
 from s2s_cli.audio.sound import STDIN, Wave, encode_wav, find_sounds, source_path
 from s2s_cli.errors import OutputError, S2SError
+from s2s_cli.filming import Reel
 from s2s_cli.picture.gallery import distinct_names, hangs_already, place
 from s2s_cli.picture.image import FORMATS, Picture, encode, format_of, write_atomically
 from s2s_cli.picture.motion import MOTION_FORMATS, encode_motion, require_possible
@@ -91,6 +92,35 @@ class Delivery:
         self.file(
             path, provenance, lambda: encode_motion(paint(), format, provenance, **how), **facts
         )
+
+    def film(self, path: Path, reel: Reel, seconds: float) -> None:
+        """Shoot a film, unless it is there already, and say where.
+
+        Ctrl-C leaves what is done; the same command goes on from there.
+
+        Args:
+            path: where it goes.
+            reel: what becomes a film.
+            seconds: how long it will be.
+
+        Raises:
+            OutputError: it cannot be written, or another file is there.
+        """
+
+        def stopped(reached_s: float) -> None:
+            self.tell(path, reel.provenance, "unfinished", seconds=reached_s)
+            console.note(
+                f"The film breaks off at {reached_s:.4g} of {seconds:.4g} s: "
+                "the same command goes on from there."
+            )
+
+        status = "kept" if reel.hangs_already(path, self.force) else "written"
+        if status == "written" and self.dry_run:
+            status = "planned"
+        if status != "planned":  # what is kept may have parts that are no longer needed
+            with console.progress("filming", reel.frames, "frames") as bar:
+                reel.shoot(path, force=self.force, advance=bar.advance, stopped=stopped)
+        self.tell(path, reel.provenance, status, seconds=seconds)
 
     def sound(self, path: Path, wave: Wave, sample_rate: int, sources: Sequence[Source]) -> None:
         """Write a sound that was made of others, unless it is there already.

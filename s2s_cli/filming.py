@@ -9,6 +9,7 @@ bytes of one that was never interrupted.
 
 import math
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -127,47 +128,53 @@ def ignore(_: float) -> None:
     """What nobody wants to be told."""
 
 
-@dataclass(frozen=True, eq=False)
-class Film:
-    """A sound, a model, a seed and a plan: everything that decides a film.
-
-    >>> with open_stream("concert.ogg") as sound:
-    ...     Film(Studio.open("pocket"), sound).shoot(Path("concert.mp4"))
-    """
-
-    studio: Studio
-    sound: SoundStream  # opened from ``plan.start_s`` for ``plan.length_s``
-    plan: FilmPlan = FilmPlan()
-    seed: int = 0
+class Reel(ABC):
+    """What becomes a film part by part: its frames, its sound, and how it is made."""
 
     @property
+    @abstractmethod
     def frames(self) -> int:
-        """How many pictures it has: the last begins before the sound ends."""
-        return math.ceil(self.sound.samples * self.plan.rate / self.sound.sample_rate)
+        """How many pictures it has."""
 
-    @cached_property
+    @property
+    @abstractmethod
+    def rate(self) -> Fraction:
+        """Frames a second, exactly as the container counts them."""
+
+    @property
+    @abstractmethod
+    def soundtrack(self) -> Soundtrack:
+        """What is heard with it."""
+
+    @property
+    @abstractmethod
     def provenance(self) -> Provenance:
         """How the whole film is made."""
-        look = self.plan.look
-        source = Source("sound", self.sound.name, self.sound.sha256)
-        own = {k: v for k, v in asdict(self.plan).items() if k not in asdict(look)}
-        return self.studio.provenance("film", (source,), self.seed, look, **own)
+
+    @abstractmethod
+    def pictures(self, first: int = 0) -> Iterator[Picture]:
+        """Its frames from a multiple of ``BATCH`` on, (H, W, 3) each, and perhaps more behind them.
+
+        A frame is the same wherever one begins.
+        """
 
     def hangs_already(self, path: Path, force: bool = False) -> bool:
         """Whether this very film is there, whole.
 
         Raises:
             OutputError: another file is there, and ``force`` is not set; or it is no plain file,
-                or the sound itself.
+                or one of its sources.
         """
         if os.path.lexists(path):
             if not os.path.isfile(path):
                 raise OutputError(f"'{path}' is no file: choose another place with --out.")
-            sound = Path(self.sound.name)
-            if sound != STDIN and sound.exists() and path.samefile(sound):
-                raise OutputError(
-                    f"'{path}' is the sound itself: choose another place for its film with --out."
-                )
+            for source in self.provenance.sources:
+                there = Path(source.name)
+                if there != STDIN and there.exists() and path.samefile(there):
+                    raise OutputError(
+                        f"'{path}' is the {source.role} itself: "
+                        "choose another place for its film with --out."
+                    )
         return hangs_already(path, self.provenance, force or self.unfinished_s(path) > 0)
 
     def unfinished_s(self, path: Path) -> float:
@@ -240,7 +247,7 @@ class Film:
             if whole == number and painted and parts.unfinished.exists():
                 reels.append(parts.unfinished)
                 reached += painted
-            reached_s = float(min(reached, self.frames) / self.plan.rate)
+            reached_s = float(min(reached, self.frames) / self.rate)
             if reached_s > self.unfinished_s(path):
                 self._join(path, reels, {UNFINISHED: reached_s}, force)
                 stopped(reached_s)
@@ -251,15 +258,51 @@ class Film:
         parts.clear()
 
     def _join(self, path: Path, reels: list[Path], also: dict[str, float], force: bool) -> None:
-        sound = self.sound
         join_films(
             path,
             reels,
             replace(self.provenance, options={**self.provenance.options, **also}),
-            fps=self.plan.fps,
-            soundtrack=Soundtrack(sound.blocks(), sound.sample_rate, sound.channels),
+            fps=float(self.rate),
+            soundtrack=self.soundtrack,
             replace=force or self.unfinished_s(path) > 0,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Film(Reel):
+    """A sound, a model, a seed and a plan: everything that decides a film.
+
+    >>> with open_stream("concert.ogg") as sound:
+    ...     Film(Studio.open("pocket"), sound).shoot(Path("concert.mp4"))
+    """
+
+    studio: Studio
+    sound: SoundStream  # opened from ``plan.start_s`` for ``plan.length_s``
+    plan: FilmPlan = FilmPlan()
+    seed: int = 0
+
+    @property
+    def frames(self) -> int:
+        """How many pictures it has: the last begins before the sound ends."""
+        return math.ceil(self.sound.samples * self.rate / self.sound.sample_rate)
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, exactly as the container counts them."""
+        return self.plan.rate
+
+    @property
+    def soundtrack(self) -> Soundtrack:
+        """The sound itself."""
+        return Soundtrack(self.sound.blocks(), self.sound.sample_rate, self.sound.channels)
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """How the whole film is made."""
+        look = self.plan.look
+        source = Source("sound", self.sound.name, self.sound.sha256)
+        own = {k: v for k, v in asdict(self.plan).items() if k not in asdict(look)}
+        return self.studio.provenance("film", (source,), self.seed, look, **own)
 
     def pictures(self, first: int = 0) -> Iterator[Picture]:
         """Its frames from a multiple of ``BATCH`` on, (H, W, 3) each, and then the last for ever.
@@ -297,29 +340,45 @@ def moving_features(
 ) -> Iterator[Tensor]:
     """What is heard at frame ``first`` and at each one after it, (features,), without end.
 
-    The model listens every ``HOP_S``; what it hears is smoothed over ``smooth_s`` on either side of
-    the moment, and a frame between two such moments gets its share of both.
+    The model listens every ``HOP_S``; the direction of what it hears is smoothed by a Gaussian over
+    ``smooth_s`` on either side of the moment.
     """
     config = studio.model.audio_encoder.config
+    seconds = min(plan.window_s, config.seconds)
+
+    def heard(moment: int) -> Iterator[Tensor]:
+        around = windows(sound.waves(config.sample_rate), config.sample_rate, seconds, moment)
+        return each_once(lambda wave: unit(studio.feature_of(wave)), around)
+
     reach = math.ceil(SMOOTH_REACH * plan.smooth_s / HOP_S)
     distance_s = HOP_S * torch.arange(-reach, reach + 1)
     weights = torch.exp(-0.5 * (distance_s / (plan.smooth_s or 1)) ** 2)
-    weights = (weights / weights.sum()).to(studio.device)
+    return smoothed(heard, weights.to(studio.device), plan.rate, first)
 
-    newest = math.floor(first / plan.rate / Fraction(HOP_S)) - reach - 1
-    seconds = min(plan.window_s, config.seconds)
-    heard = _heard(
-        studio, windows(sound.waves(config.sample_rate), config.sample_rate, seconds, newest + 1)
-    )
+
+def smoothed(
+    heard: Callable[[int], Iterator[Tensor]], weights: Tensor, rate: Fraction, first: int
+) -> Iterator[Tensor]:
+    """A weighted mean of what is heard around frame ``first`` and each one after it, without end.
+
+    Args:
+        heard: the features from a moment on, without end; moments are counted in ``HOP_S``.
+        weights: (odd number,) of the moments around the frame's own, which is in the middle.
+        rate: frames a second; one between two moments gets its share of both.
+        first: frame.
+    """
+    weights, reach = weights / weights.sum(), len(weights) // 2
+    newest = math.floor(first / rate / Fraction(HOP_S)) - reach - 1
+    features = heard(newest + 1)
     around: deque[Tensor] = deque(maxlen=2 * reach + 2)
     for frame in count(first):
-        place = frame / plan.rate / Fraction(HOP_S)  # in hops
+        place = frame / rate / Fraction(HOP_S)  # in hops
         before = math.floor(place)
         while newest < before + 1 + reach:
-            around.append(next(heard))
+            around.append(next(features))
             newest += 1
-        features = torch.stack(tuple(around))
-        yield torch.lerp(weights @ features[:-1], weights @ features[1:], float(place - before))
+        near = torch.stack(tuple(around))
+        yield torch.lerp(weights @ near[:-1], weights @ near[1:], float(place - before))
 
 
 def windows(waves: Iterator[Wave], sample_rate: int, seconds: float, first: int) -> Iterator[Wave]:
@@ -342,12 +401,12 @@ def windows(waves: Iterator[Wave], sample_rate: int, seconds: float, first: int)
         yield np.concatenate(held)[start - begin :][:length]
 
 
-def _heard(studio: Studio, waves: Iterator[Wave]) -> Iterator[Tensor]:
-    """The direction of what the model hears in each wave; the same one twice is heard once."""
+def each_once(hear: Callable[[Wave], Tensor], waves: Iterator[Wave]) -> Iterator[Tensor]:
+    """What is heard in each wave; the same one twice in a row is heard once."""
     before, feature = None, torch.empty(0)
     for wave in waves:
         if before is None or not np.array_equal(wave, before):
-            before, feature = wave, unit(studio.feature_of(wave))
+            before, feature = wave, hear(wave)
         yield feature
 
 
@@ -429,10 +488,10 @@ def pulses(onset: NDArray[np.float32], frames: int, plan: FilmPlan) -> NDArray[n
 class _Parts:
     """The pieces of a film, in a hidden folder beside it, until they are joined."""
 
-    def __init__(self, path: Path, film: Film) -> None:
+    def __init__(self, path: Path, film: Reel) -> None:
         self._film, self._suffix = film, path.suffix.lower()
         self._folder = path.with_name(f".{path.name}.parts")
-        self.longest = max(1, round(PART_S * film.plan.rate / BATCH)) * BATCH  # frames
+        self.longest = max(1, round(PART_S * film.rate / BATCH)) * BATCH  # frames
         self.count = math.ceil(film.frames / self.longest)
         self.unfinished = self._folder / f"unfinished{self._suffix}"
 
@@ -458,7 +517,7 @@ class _Parts:
     def writer(self, number: int) -> FilmWriter:
         with suppress(OSError):  # what stands in the way, the writer says in a sentence
             self.unfinished.unlink()  # of a run that was killed
-        return FilmWriter(self.unfinished, self.provenance(number), fps=self._film.plan.fps)
+        return FilmWriter(self.unfinished, self.provenance(number), fps=float(self._film.rate))
 
     def keep(self, number: int) -> None:
         """What was written is whole; only now it gets its name."""

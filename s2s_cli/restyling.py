@@ -10,7 +10,7 @@ not grow with the photo, but for the photo itself and its picture.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -112,17 +112,53 @@ class Restyler(Studio):
         """
         restyled = photo.pixels.copy()
         for rows, colours in self._strips(photo, feature) if strength else ():
-            own = photo.pixels[rows].astype(np.float32)
             new = photo.from_srgb(to_uint8(np.moveaxis(colours, 2, 0)))
-            restyled[rows] = np.rint(own + strength * (new - own)).clip(0, 255)
+            restyled[rows] = partly(photo.pixels[rows], new, strength)
             advance(len(colours) / len(restyled))
         return restyled
+
+    @torch.inference_mode()
+    def restyle_batch(
+        self, frames: Sequence[Picture], features: Tensor, strength: float = 1.0
+    ) -> list[Picture]:
+        """Pictures of one size, each in the look of its own sound.
+
+        How many there are moves the last bits of each.
+
+        Args:
+            frames: (H, W, 3) each, in sRGB, sides of at least ``SMALLEST_PX``; as many as
+                ``together`` allows, or they are restyled one after another.
+            features: (as many, features).
+            strength: as for ``restyle``.
+
+        Returns:
+            (H, W, 3) each.
+        """
+        if not strength:
+            return list(frames)
+        if len(frames) > self.together(*frames[0].shape[:2]):
+            return [
+                self.restyle(Photo(frame, None, None, "", ""), feature, strength)
+                for frame, feature in zip(frames, features, strict=True)
+            ]
+        pictures = torch.cat([self.as_tensor(frame) for frame in frames])
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        restyled = to_uint8(self.model.stylizer(pictures, features).cpu().numpy())
+        return [partly(frame, new, strength) for frame, new in zip(frames, restyled, strict=True)]
+
+    def together(self, height: int, width: int) -> int:
+        """How many pictures of one size are in the network at once; 0 if one must be tiled."""
+        return self._most_px // (height * width)
+
+    @property
+    def _most_px(self) -> int:
+        """Pixels that are in the network at once."""
+        return WORKING_BYTES // self.model.stylizer.config.bytes_per_px
 
     def _strips(self, photo: Photo, feature: Tensor) -> Iterator[tuple[slice, Colours]]:
         """The restyled photo from top to bottom, some rows at a time."""
         height, width = photo.pixels.shape[:2]
-        stylizer = self.model.stylizer
-        most_px = WORKING_BYTES // stylizer.config.bytes_per_px
+        stylizer, most_px = self.model.stylizer, self._most_px
         if height * width <= most_px:
             yield (
                 slice(0, height),
@@ -167,6 +203,12 @@ class Restyler(Studio):
                 for columns in spread(width, across)
             ]
         )
+
+
+def partly(own: Picture, new: Picture, strength: float) -> Picture:
+    """So much of the way from one picture to another, (H, W, 3); 0 is the first, 1 the second."""
+    mixed = own + np.float32(strength) * (new.astype(np.float32) - own)
+    return np.rint(mixed).clip(0, 255).astype(np.uint8)
 
 
 def spread(side_px: int, count: int) -> list[slice]:

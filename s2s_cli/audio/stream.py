@@ -66,16 +66,46 @@ class SoundStream:
 
     def waves(self, sample_rate: int) -> Iterator[Wave]:
         """``blocks`` with the channels averaged, at another rate: (samples,) each, some empty."""
-        monos = (_mono(block) for block in self.blocks())
-        if sample_rate == self.sample_rate:
-            yield from monos
-            return
-        import soxr
+        return _monos(self.blocks(), self.sample_rate, sample_rate)
 
-        resampler = soxr.ResampleStream(self.sample_rate, sample_rate, 1)  # HQ is its default
-        for mono in monos:
-            yield resampler.resample_chunk(mono)
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+@dataclass(frozen=True)
+class Underlay:
+    """A sound as it lies under pictures: it may begin late, and fills their time to the sample."""
+
+    sound: SoundStream
+    samples: int  # of its whole time, at the sound's own rate
+    late: int = 0  # samples of silence before the sound
+    repeats: bool = False  # a sound that is over begins again; else silence follows it
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, the sound's own."""
+        return self.sound.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """1 or 2."""
+        return self.sound.channels
+
+    def blocks(self) -> Iterator[Block]:
+        """All of its time, without gaps: (samples, channels) each, of any lengths."""
+        return _part(self._endless(), 0, self.samples)
+
+    def waves(self, sample_rate: int) -> Iterator[Wave]:
+        """``blocks`` with the channels averaged, at another rate: (samples,) each, some empty."""
+        return _monos(self.blocks(), self.sample_rate, sample_rate)
+
+    def _endless(self) -> Iterator[Block]:
+        yield from self._silence(self.late)
+        yield from self.sound.blocks()
+        while self.repeats:
+            yield from self.sound.blocks()
+        yield from self._silence(self.samples)
+
+    def _silence(self, samples: int) -> Iterator[Block]:
+        for begin in range(0, samples, BLOCK):
+            yield np.zeros((min(BLOCK, samples - begin), self.channels), np.float32)
 
 
 @contextmanager
@@ -215,6 +245,19 @@ def _part(blocks: Iterator[Block], first: int, last: int) -> Iterator[Block]:
 def _mono(block: Block) -> Wave:
     mono: Wave = block.mean(axis=1, dtype=np.float32)
     return mono
+
+
+def _monos(blocks: Iterator[Block], rate: int, sample_rate: int) -> Iterator[Wave]:
+    monos = (_mono(block) for block in blocks)
+    if sample_rate == rate:
+        yield from monos
+        return
+    import soxr
+
+    resampler = soxr.ResampleStream(rate, sample_rate, 1)  # HQ is its default
+    for mono in monos:
+        yield resampler.resample_chunk(mono)
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 class _BySoundfile:

@@ -148,20 +148,5 @@ def film(
     with delivery.attempt(), open_stream(path, start_s=start, seconds=length) as heard:
         for remark in heard.remarks:
             console.note(remark)
-        film = Film(studio, heard, plan, seed)
-
-        def stopped(reached_s: float) -> None:
-            delivery.tell(target, film.provenance, "unfinished", seconds=reached_s)
-            console.note(
-                f"The film breaks off at {reached_s:.4g} of {heard.seconds:.4g} s: "
-                "the same command goes on from there."
-            )
-
-        status = "kept" if film.hangs_already(target, force) else "written"
-        if status == "written" and dry_run:
-            status = "planned"
-        if status != "planned":  # what is kept may have parts that are no longer needed
-            with console.progress("filming", film.frames, "frames") as bar:
-                film.shoot(target, force=force, advance=bar.advance, stopped=stopped)
-        delivery.tell(target, film.provenance, status, seconds=heard.seconds)
+        delivery.film(target, Film(studio, heard, plan, seed), heard.seconds)
     delivery.close()

@@ -1,6 +1,7 @@
 """``s2s redo``: make a picture again from what it knows of itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from filecmp import cmp
 from pathlib import Path
@@ -13,7 +14,7 @@ from s2s_cli.errors import ModelError, PictureError, S2SError, SoundError
 from s2s_cli.options import LATEST_START_S
 
 if TYPE_CHECKING:
-    from s2s_cli.delivery import Delivery
+    from s2s_cli.filming import Reel
     from s2s_cli.picture.image import Picture
     from s2s_cli.picture.photo import Photo
     from s2s_cli.picture.provenance import Provenance, Source
@@ -67,12 +68,14 @@ def redo(
 ) -> None:
     """Make a picture again, byte for byte.
 
-    Pictures, sweeps and films: what they were made from and the model must be the very same, which
-    their hashes tell. The result is written beside the picture as NAME-redo, or to --out.
+    Pictures, sweeps, films and videos: what they were made from and the model must be the very
+    same, which their hashes tell. The result is written beside the picture as NAME-redo, or to
+    --out.
     """
     console.be_quiet(quiet)
-    from s2s_cli.delivery import Delivery
+    from s2s_cli.delivery import Delivery, spare
     from s2s_cli.filming import UNFINISHED
+    from s2s_cli.footage import is_footage
     from s2s_cli.networks.layers import Precision
     from s2s_cli.picture.gallery import place
     from s2s_cli.picture.image import FORMATS
@@ -83,7 +86,8 @@ def redo(
     from s2s_cli.walks import Restyle
 
     made = read_provenance(picture)
-    recorded = None if made.command == "film" else understood(made, picture)
+    filmed = made.command == "film" or is_footage(made)
+    recorded = None if filmed else understood(made, picture)
     again = picture.with_stem(f"{picture.stem}-redo")
     if out:
         moves = MOTION_FORMATS if recorded and recorded.motion else FORMATS
@@ -106,7 +110,10 @@ def redo(
         else:
             delivery.picture(again, made, lambda: paint()[0], recorded.photo_of(ends))
     else:
-        redo_film(studio, made, picture, again, sound or [], delivery)
+        films = footage_again if is_footage(made) else film_again
+        with films(studio, made, picture, sound or []) as (reel, sources):
+            spare(again, sources)
+            delivery.film(again, reel, float(reel.frames / reel.rate))
     whole = recorded or UNFINISHED not in made.options
     if whole and again.suffix == picture.suffix and not cmp(again, picture, shallow=False):
         console.note(
@@ -115,15 +122,11 @@ def redo(
         )
 
 
-def redo_film(
-    studio: "Studio",
-    made: "Provenance",
-    picture: Path,
-    again: Path,
-    moved: Sequence[Path],
-    delivery: "Delivery",
-) -> None:
-    """Film a sound again; where the first film broke off, this one goes on to the end."""
+@contextmanager
+def film_again(
+    studio: "Studio", made: "Provenance", picture: Path, moved: Sequence[Path]
+) -> "Iterator[tuple[Reel, list[Source]]]":
+    """The film of a sound, as it was or was to be, and where its sound is now."""
     from s2s_cli.audio.stream import open_stream
     from s2s_cli.filming import Film, plan_of
 
@@ -131,15 +134,45 @@ def redo_film(
         plan, (source,) = plan_of(made), made.sources
     except ValueError as fault:
         raise unrepeatable(made, picture, fault) from fault
-    path = moved[0] if moved else place_of(source.name, picture)
-    refuse_stdin(path, picture, moved)
+    (path,) = places_now(made, picture, moved)
     with open_stream(path, start_s=plan.start_s, seconds=plan.length_s) as heard:
         require_same(heard.sha256, source, path, picture)
         film = Film(studio, replace(heard, name=source.name), plan, made.seed)
-        kept = film.hangs_already(again, delivery.force)
-        with console.progress("filming", film.frames, "frames") as bar:
-            film.shoot(again, force=delivery.force, advance=bar.advance)
-        delivery.tell(again, film.provenance, "kept" if kept else "written")
+        yield film, [replace(source, name=str(path))]
+
+
+@contextmanager
+def footage_again(
+    studio: "Studio", made: "Provenance", picture: Path, moved: Sequence[Path]
+) -> "Iterator[tuple[Reel, list[Source]]]":
+    """A restyled video, as it was or was to be, and where its video and sound are now."""
+    from s2s_cli.footage import open_footage, plan_of
+    from s2s_cli.restyling import Restyler
+
+    try:
+        plan = plan_of(made)
+    except ValueError as fault:
+        raise unrepeatable(made, picture, fault) from fault
+    assert isinstance(studio, Restyler)  # as the command asks for
+    video, *sounds = places_now(made, picture, moved)
+    with open_footage(studio, video, sounds[0] if sounds else None, plan) as footage:
+        for source, path, now in zip(made.sources, (video, *sounds), footage.sources, strict=True):
+            require_same(now.sha256, source, path, picture)
+        yield replace(footage, sources=made.sources), list(footage.sources)
+
+
+def places_now(made: "Provenance", picture: Path, moved: Sequence[Path]) -> list[Path]:
+    """Where the sources of a picture are now.
+
+    Raises:
+        SoundError: one of them was piped in.
+    """
+    places = []
+    for number, source in enumerate(made.sources):
+        path = moved[number] if number < len(moved) else place_of(source.name, picture)
+        refuse_stdin(path, picture, moved)
+        places.append(path)
+    return places
 
 
 @dataclass(frozen=True)
@@ -237,9 +270,7 @@ def perceived(
         SoundError, PictureError: one is missing, or another than it was.
     """
     ends: list[Heard | Seen] = []
-    for number, source in enumerate(made.sources):
-        path = moved[number] if number < len(moved) else place_of(source.name, picture)
-        refuse_stdin(path, picture, moved)
+    for source, path in zip(made.sources, places_now(made, picture, moved), strict=True):
         looked = source.role == "picture"
         end = studio.see(path) if looked else studio.hear(path, look.start_s)
         require_same(end.source.sha256, source, path, picture)
@@ -268,7 +299,7 @@ def require_same(sha256: str, source: "Source", path: Path, picture: Path) -> No
         SoundError, PictureError: ``path`` has another hash than ``source``.
     """
     if sha256 != source.sha256:
-        kind = PictureError if source.role == "picture" else SoundError
+        kind = SoundError if source.role == "sound" else PictureError
         raise kind(
             f"'{path}' is another {source.role} than the one that made '{picture}': "
             "say with --source where that one is now."

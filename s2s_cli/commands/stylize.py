@@ -1,4 +1,4 @@
-"""``s2s stylize``: a photo takes on the look of a sound."""
+"""``s2s stylize``: a photo, or a video, takes on the look of a sound."""
 
 from functools import partial
 from pathlib import Path, PurePath
@@ -9,6 +9,7 @@ import typer
 from s2s_cli import console, options
 from s2s_cli.choices import Along
 from s2s_cli.commands.edit import kind_of
+from s2s_cli.commands.footage import chosen_gain, is_video, restyle_video, tell_of_peak
 
 if TYPE_CHECKING:
     from s2s_cli.delivery import Delivery
@@ -20,8 +21,9 @@ LARGEST_GRID = 200  # pictures on one page
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="PICTURE... SOUND...",
-        help="Photos, then sounds or folders of them: every photo is restyled by every sound.",
+        metavar="PICTURE... SOUND... | VIDEO [SOUND]",
+        help="Photos, then sounds or folders of them: every photo is restyled by every sound. "
+        "Or one video, and perhaps a sound instead of its own.",
         show_default=False,
     ),
 ]
@@ -43,7 +45,7 @@ Strength = Annotated[
         max=1,
         callback=options.not_nan,
         metavar="SHARE",
-        help="0 is the photo itself, 1 all of the new look.",
+        help="0 is the photo or video itself, 1 all of the new look.",
     ),
 ]
 Gain = Annotated[
@@ -97,30 +99,108 @@ Size = Annotated[
         min=16,
         max=8192,
         metavar="PX",
-        help="Bring the longer side to this, by Lanczos, before. Default: the photo's own size.",
+        help="Bring the longer side to this, by Lanczos, before. Default: its own size.",
         show_default=False,
     ),
 ]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="PATH",
+        help="Picture, of a video a film (.mp4, .webm), or a folder; of a sweep what moves (.gif, "
+        ".webp, .mp4, .webm), a labelled strip (.png, .jpg) or a folder of frames. Default: here, "
+        "called PICTURE-SOUND, or of a video with its own sound VIDEO-stylized.",
+        show_default=False,
+    ),
+]
+Start = Annotated[
+    float,
+    typer.Option(
+        "--start",
+        min=0,
+        max=options.LATEST_START_S,
+        callback=options.not_nan,
+        metavar="SECONDS",
+        help="Which part of a long sound: where to begin listening. Or where in a video to begin.",
+    ),
+]
+Length = Annotated[
+    float | None,
+    typer.Option(
+        "--length",
+        min=0.1,
+        max=options.LATEST_START_S,
+        callback=options.not_nan,
+        metavar="SECONDS",
+        help="Of a video. Default: to its end.",
+        show_default=False,
+    ),
+]
+GainCurve = Annotated[
+    str | None,
+    typer.Option(
+        "--gain-curve",
+        metavar="CURVE",
+        help="A gain that changes over a video: decibels at seconds after its --start, as in "
+        "'0:-24, 10:12', with straight lines between them.",
+        show_default=False,
+    ),
+]
+Smooth = Annotated[
+    float,
+    typer.Option(
+        "--smooth",
+        min=0,
+        max=60,
+        callback=options.not_nan,
+        metavar="SECONDS",
+        help="Over which what is heard in a video is smoothed; 0 not at all.",
+    ),
+]
+Steady = Annotated[
+    float,
+    typer.Option(
+        "--steady",
+        min=0,
+        max=0.9,
+        callback=options.not_nan,
+        metavar="SHARE",
+        help="Against flicker of a video: how much of what was changed in a frame is kept in the "
+        "next. It stays where it is, so what moves fast leaves a trace; a new scene begins anew.",
+    ),
+]
+OF_PHOTOS = (
+    *("other", "ratio", "volume_sweep", "mix_sweep", "from_db", "to_db"),
+    *("fps", "bounce", "once", "sheet", "show"),
+)
+OF_VIDEOS = ("gain_curve", "smooth", "steady", "length")
 
 
 def stylize(
+    context: typer.Context,
     sources: Sources,
     model: StyleModel = None,
     strength: Strength = 1.0,
     gain: Gain = 0.0,
+    gain_curve: GainCurve = None,
+    smooth: Smooth = 1.0,
+    steady: Steady = 0.0,
     other: Mix = None,
     ratio: Ratio = 0.5,
     volume_sweep: VolumeSweep = None,
     mix_sweep: MixSweep = None,
     from_db: From = -24.0,
     to_db: To = 12.0,
-    out: options.OneOrSweep = None,
+    out: Out = None,
     fps: options.Fps = 6.0,
     bounce: options.Bounce = False,
     once: options.Once = False,
     sheet: Grid = False,
     device: options.DeviceOption = options.Device.AUTO,
-    start: options.Start = 0.0,
+    start: Start = 0.0,
+    length: Length = None,
     size: Size = None,
     show: options.Show = False,
     json: options.Json = False,
@@ -128,11 +208,15 @@ def stylize(
     force: options.Force = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Restyle photos, so that they look like what a sound sounds like.
+    """Restyle photos or a video, so that they look like what a sound sounds like.
 
     A photo keeps what it shows, its size, its colour profile and its transparency. Large ones are
     restyled in overlapping tiles. Published models bring every sound to the same peak, so how loud
     a file is does not matter to them; --gain acts after that.
+
+    A video is restyled frame by frame by what is heard meanwhile: its own sound track, louder or
+    quieter, or another sound, which is repeated or cut. It keeps its size, its pace and its length,
+    and carries the sound that was heard. Ctrl-C leaves what is done; the same command goes on.
     """
     console.be_quiet(quiet)
     if model is None:
@@ -141,6 +225,28 @@ def stylize(
             "`s2s models import avstyle`, and name it.",
             param_hint="--model",
         )
+    if is_video(sources[0]):
+        require_unasked(context, OF_PHOTOS, "is for photos, not for a video")
+        restyle_video(
+            sources,
+            model,
+            gain=chosen_gain(gain, gain_curve),
+            choice={
+                "start_s": start,
+                "length_s": length,
+                "size_px": size,
+                "strength": strength,
+                "smooth_s": smooth,
+                "steady": steady,
+            },
+            out=out,
+            device=device,
+            json=json,
+            force=force,
+            dry_run=dry_run,
+        )
+        return
+    require_unasked(context, OF_VIDEOS, "is for a video, not for photos")
     if mix_sweep and other is None:
         raise typer.BadParameter("Name the second sound with --mix.", param_hint="--mix-sweep")
     if mix_sweep and volume_sweep:
@@ -185,11 +291,7 @@ def stylize(
         motion = Motion(fps=fps, bounce=bounce, loop=not once)
         exhibition = Exhibition(delivery, out, name, motion, sheet)
     restyler = Restyler.open(model, device)
-    if restyler.model.audio_encoder.config.peak:
-        console.note(
-            f"The model '{model}' brings every sound to the same peak, as it was taught: how loud "
-            "a file is does not matter, and --gain acts after that."
-        )
+    tell_of_peak(restyler)
     mixed_in = perceived(restyler, [other] if other is not None else [], start)
     plan = Restyle(  # only what decides the picture
         along=Along.RATIO if mix_sweep else Along.GAIN,
@@ -247,6 +349,18 @@ def stylize(
                 lambda: page.table(rows, columns),
             )
     delivery.close()
+
+
+def require_unasked(context: typer.Context, names: tuple[str, ...], why: str) -> None:
+    """What makes no sense here is not asked for.
+
+    Raises:
+        typer.BadParameter: one of these options stands on the command line.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"This {why}.", param_hint=parameter.opts[0])
 
 
 def heard_by(

@@ -60,9 +60,13 @@ def resize(picture: Picture, side_px: int) -> Picture:
 
     Lanczos keeps edges crisp on the way up and does not alias on the way down.
     """
-    height, width = picture.shape[:2]
+    return resize_to(picture, *scaled_size(picture.shape[0], picture.shape[1], side_px))
+
+
+def scaled_size(height: int, width: int, side_px: int) -> tuple[int, int]:
+    """Height and width in the same aspect, the longer one ``side_px``."""
     scale = side_px / max(height, width)
-    return resize_to(picture, max(1, round(height * scale)), max(1, round(width * scale)))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resize_to(picture: Picture, height: int, width: int) -> Picture:

@@ -239,6 +239,9 @@ class FilmWriter:
         if kind is None:
             self.finish()
         self._exits.__exit__(kind, error, trace)
+        # A thread that vanishes runs a callback, and Ctrl-C is lost if it strikes in there: so it
+        # vanishes here, and not when the caller, who has just made a part known, lets go of us.
+        del self._thread
 
     def _wait(self) -> None:
         """Until the encoder has taken the last picture; what went wrong there is raised here."""

@@ -1,11 +1,12 @@
 """The user's own photos: any file becomes upright pixels that remember their colour space."""
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Literal
 from warnings import catch_warnings
@@ -138,22 +139,33 @@ def read_bytes(path: Path | str) -> bytes:
     Raises:
         PictureError: there is none, it may not be read, or it is too large.
     """
+    with readable(path) as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise PictureError(f"'{path}' is larger than 1 GB: scale the picture down first.")
+    return content
+
+
+@contextmanager
+def readable(path: Path | str, kind: str = "picture") -> Iterator[BufferedReader]:
+    """An open file; what goes wrong with it is said in a sentence.
+
+    Raises:
+        PictureError: there is none, or it may not or cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            yield file
     except (FileNotFoundError, NotADirectoryError, ValueError):  # a NUL is no part of any path
-        raise PictureError(f"There is no picture '{path}': check the path.") from None
+        raise PictureError(f"There is no {kind} '{path}': check the path.") from None
     except IsADirectoryError:
-        raise PictureError(f"'{path}' is a directory: name one of the pictures in it.") from None
+        raise PictureError(f"'{path}' is a directory: name one of the {kind}s in it.") from None
     except PermissionError:
         raise PictureError(f"You may not read '{path}': change its permissions.") from None
     except OSError as error:
         raise PictureError(
             f"'{path}' cannot be read ({error.strerror or error}): copy it to another disk first."
         ) from None
-    if len(content) > MOST_BYTES:
-        raise PictureError(f"'{path}' is larger than 1 GB: scale the picture down first.")
-    return content
 
 
 class NotColoursError(Exception):
