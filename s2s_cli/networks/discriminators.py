@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from s2s_cli.networks.image_encoder import ImageEncoder, scale_pixels
 from s2s_cli.networks.layers import BlurDown, InstanceNorm
 
 # Of the spectrogram: with the "magnitude" front end below 8 kHz and the first 2.56 s, as published.
@@ -73,6 +74,51 @@ class PatchGAN(nn.Module):
             heard = self.ear(seen).mean(dim=(2, 3), keepdim=True).expand_as(found)
             found = F.leaky_relu(self.join(torch.cat([found, heard], dim=1)), 0.2)
         scores: Tensor = self.score(found)
+        return scores
+
+
+class Connoisseur(nn.Module):
+    """An image encoder that knows scenes before it judges, asked about every patch.
+
+    Ours. A few hundred sounds do not teach a discriminator to read spectrograms, nor a few thousand
+    steps to tell rain from snow. So it begins where a model's image encoder ends (as
+    arXiv:2111.01007 does with a classifier), and hears what the model's audio encoder says, which
+    means the same in the same places: at first, the better both agree, the higher the score. A sum
+    of products lets the sound choose what counts (arXiv:1802.05637).
+    """
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(True)
+        self.score = nn.Conv2d(encoder.features, 1, 1)
+        self.wanted = nn.Linear(encoder.features, encoder.features)
+        nn.init.eye_(self.wanted.weight)
+        nn.init.zeros_(self.wanted.bias)
+        for silent in self.score.parameters():
+            nn.init.zeros_(silent)
+
+    def train(self, mode: bool = True) -> "Connoisseur":
+        """Its batch norms keep what they know: the few pictures of a step are no population."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, pictures: Tensor, heard: Tensor) -> Tensor:
+        """Judge every patch.
+
+        Args:
+            pictures: (batch, 3, h, w) in [-1, 1].
+            heard: (batch, features), of mean 0 and deviation 1 over all sounds.
+
+        Returns:
+            Scores (batch, 1, about h / 32, about w / 32), without a sigmoid.
+        """
+        encoder = self.encoder
+        found = encoder.trunk.maps(scale_pixels(pictures))[-1]
+        mean, std = (v[:, None, None] for v in (encoder.feature_mean, encoder.feature_std))
+        found = (found - mean) / std
+        fitting = (found * self.wanted(heard)[:, :, None, None]).mean(dim=1, keepdim=True)
+        scores: Tensor = self.score(found) + fitting
         return scores
 
 

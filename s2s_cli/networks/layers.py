@@ -116,12 +116,22 @@ class ResNet(nn.Module):
             self.add_module(f"layer{number}", stage)
         self.stages = len(config.depths)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, in_channels, h, w). Returns the pooled feature (batch, features), all >= 0."""
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """x: (batch, in_channels, h, w). Returns the maps behind each stage, all >= 0.
+
+        Those of the first are (batch, its features, h / 4, w / 4); each further one halves the
+        sides.
+        """
         x = self.maxpool(self.bn1(self.conv1(x)).relu())
+        found = []
         for number in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{number}")(x)
-        return x.mean(dim=(2, 3))
+            found.append(x)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, in_channels, h, w). Returns the pooled feature (batch, features), all >= 0."""
+        return self.maps(x)[-1].mean(dim=(2, 3))
 
 
 INSTANCE_EPS = 1e-5  # torch's own default, with which the published networks were trained

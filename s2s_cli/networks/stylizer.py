@@ -21,6 +21,12 @@ SHRINKS = 4  # the bottleneck's side is a quarter of the picture's
 # Reflecting borders ask for two pixels a side at the bottleneck.
 SMALLEST_PX = 2 * SHRINKS
 
+# Full black and white have no finite logits; these are half a grey level from them.
+NEAR_FULL = 1 - 0.5 / 127.5
+# How far a colour can move, in logits: from middle grey almost to white, but not from black to it.
+# Without this bound, training painted glaring blots.
+REACH = 1.5
+
 
 @dataclass(frozen=True)
 class StylizerConfig:
@@ -36,6 +42,10 @@ class StylizerConfig:
     # chooses contrast and mean of each map on the way up, after the norm, and acts alike at any
     # size (conditional instance normalisation, arXiv:1610.07629).
     fusion: Literal["concatenated", "modulated"] = "concatenated"
+    # The published one paints every pixel anew. Over the picture, it paints only what changes: how
+    # far each colour moves in logits. Details need not pass through the bottleneck then, a change
+    # of nothing is what it begins with, and much less learning gives a sharp picture.
+    painting: Literal["anew", "over"] = "anew"
 
     @property
     def nce_layers(self) -> tuple[int, ...]:
@@ -197,21 +207,25 @@ class Stylizer(nn.Module):
         below, right = fill_up(height) - height, fill_up(width) - width
         if below or right:
             pictures = F.pad(pictures, (0, right, 0, below), mode="replicate")
-        return self.paint(self.encoder(pictures), feature)[:, :, :height, :width]
+        return self.paint(pictures, self.encoder(pictures), feature)[:, :, :height, :width]
 
-    def paint(self, maps: Tensor, feature: Tensor) -> Tensor:
+    def paint(self, pictures: Tensor, maps: Tensor, feature: Tensor) -> Tensor:
         """The way back up, which hears the sound.
 
         Args:
-            maps: behind the last layer of the encoder, (batch, channels, h / 4, w / 4).
+            pictures: (batch, 3, h, w) in [-1, 1], sides multiples of 4.
+            maps: of them, behind the last layer of the encoder, (batch, channels, h / 4, w / 4).
             feature: (batch, features).
 
         Returns:
             (batch, 3, h, w) in [-1, 1].
         """
         x = self.grow2(self.grow1(maps, feature), feature)
-        painted: Tensor = self.to_rgb(reflected(x, 3)).tanh()
-        return painted
+        painted: Tensor = self.to_rgb(reflected(x, 3))
+        if self.config.painting == "over":
+            change = REACH * (painted / REACH).tanh()
+            painted = (pictures * NEAR_FULL).atanh() + change
+        return painted.tanh()
 
     @contextmanager
     def sharing(self, crops: Tensor, feature: Tensor) -> Iterator[None]:

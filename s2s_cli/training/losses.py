@@ -98,6 +98,32 @@ def lsgan_generator(fake: Tensor) -> Tensor:
     return (fake - 1).square().mean()
 
 
+def style_statistics(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """How far the moments of maps are from those wanted (arXiv:1703.06868, Eq. 13).
+
+    There they are VGG's. Ours differ in size from layer to layer, so each layer's squared distance
+    is divided by the squared length of what is wanted.
+
+    Args:
+        found: one a layer, (batch, numbers), as ``moments`` gives them.
+        wanted: the same, of other pictures; they are given no gradient.
+
+    Returns:
+        (batch,): the mean over layers.
+    """
+    distances = []
+    for here, there in zip(found, wanted, strict=True):
+        far = (here - there.detach()).square().sum(dim=1)
+        distances.append(far / (there.detach().square().sum(dim=1) + 1e-6))
+    return torch.stack(distances).mean(dim=0)
+
+
+def moments(maps: Tensor) -> Tensor:
+    """Mean and deviation of each map: (batch, channels, h, w) becomes (batch, 2 * channels)."""
+    variance, mean = torch.var_mean(maps.float(), dim=(2, 3), correction=0)
+    return torch.cat([mean, (variance + 1e-6).sqrt()], dim=1)
+
+
 def patch_nce(
     restyled: Sequence[Tensor], source: Sequence[Tensor], temperature: float = 0.07
 ) -> Tensor:

@@ -19,21 +19,30 @@ from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoder
 from s2s_cli.networks.discriminators import (
+    Connoisseur,
     PatchGAN,
     StructureHead,
     StructureHeadConfig,
     draw_places,
 )
+from s2s_cli.networks.image_encoder import ImageEncoder, scale_pixels
 from s2s_cli.networks.stylizer import Stylizer
 from s2s_cli.training.augmentation import first_window, random_crops, random_window, uniform
 from s2s_cli.training.loop import Lesson
-from s2s_cli.training.losses import lsgan_discriminator, lsgan_generator, patch_nce
+from s2s_cli.training.losses import (
+    lsgan_discriminator,
+    lsgan_generator,
+    moments,
+    patch_nce,
+    style_statistics,
+)
 from s2s_cli.training.recipe import StylizerRecipe
 from s2s_cli.training.state import Learner
 from s2s_cli.training.steps import channels_last, exact, level_db
 
 Network = TypeVar("Network", bound=nn.Module)
 
+LOUD_STILLNESS = 0.1  # how much of the stillness that quiet sounds ask for, loud ones do
 LOUDEST_GAIN_DB = 30.0  # a window between two thunders holds noise, which is not made a storm
 
 
@@ -58,7 +67,13 @@ class LearnStylizer:
 
         self.stylizer = xavier(Stylizer(recipe.network), recipe.init_gain)
         self.audio_encoder = audio_encoder(recipe)
-        self.critic = xavier(PatchGAN(recipe.critic), recipe.init_gain)
+        if not recipe.audio_learns:
+            self.standardise()
+        self.critic = critic(recipe)
+        # A copy that does not learn, and is no part of what is kept: it is the model's own.
+        self.eye = (
+            image_encoder(recipe).to(self.photos.device) if recipe.statistics_weight else None
+        )
         # Either the head behind PatchNCE, or the second generator of CycleGAN, on the way back.
         self.structure: nn.Module = (
             StructureHead(StructureHeadConfig(recipe.network.nce_channels, recipe.head_width))
@@ -80,7 +95,9 @@ class LearnStylizer:
     @property
     def learners(self) -> Mapping[str, Learner]:
         """Three optimisers, as published; the audio encoder learns with the stylizer."""
-        restyling = nn.ModuleList([self.stylizer, self.audio_encoder])
+        restyling = nn.ModuleList([self.stylizer])
+        if self.recipe.audio_learns:
+            restyling.append(self.audio_encoder)
         return {
             "stylizer": Learner(restyling, self.plan.pace),
             "critic": Learner(self.critic, self.recipe.critic_pace),
@@ -97,34 +114,67 @@ class LearnStylizer:
         with exact(device):
             spectrograms = FRONT_ENDS[recipe.audio.front_end](waves.to(device))
 
-        features = self.audio_encoder(spectrograms)
+        with torch.set_grad_enabled(recipe.audio_learns):
+            features = self.audio_encoder.train(recipe.audio_learns)(spectrograms)
+        heard = spectrograms if recipe.critic_from is None else features
         photos = sources
         if recipe.identity_weight:  # both in one batch: half the calls
             photos, features = torch.cat([sources, real]), features.repeat(2, 1)
         maps = self.stylizer.encode(photos, range(len(self.stylizer.encoder)))
-        restyled, kept = split(self.stylizer.paint(maps[-1], features).float(), len(sources))
+        restyled, kept = split(
+            self.stylizer.paint(photos, maps[-1], features).float(), len(sources)
+        )
         of_sources, of_real = zip(*(split(grid, len(sources)) for grid in maps), strict=True)
 
         # The discriminator judges first; detach() keeps its lesson out of the stylizer.
         critic = lsgan_discriminator(
-            self.critic(real, spectrograms).float(),
-            self.critic(restyled.detach(), spectrograms).float(),
+            self.critic(real, heard).float(), self.critic(restyled.detach(), heard).float()
         )
+        if recipe.mismatch_weight:
+            critic = critic + recipe.mismatch_weight * self.mismatch(real, heard, chosen, loud)
         yield Lesson(critic, ("critic",), {"critic": critic})
 
         with frozen(self.critic):
-            style = lsgan_generator(self.critic(restyled, spectrograms).float())
+            style = lsgan_generator(self.critic(restyled, heard).float())
         structure = self.structure_loss(restyled, sources, of_sources, chance)
-        loss = style + recipe.structure_weight * structure
+        loss = recipe.adversarial_weight * style + recipe.structure_weight * structure
         measures = {"style": style, "structure": structure}
         if recipe.identity_weight:
             measures["identity"] = self.identity_loss(kept, real, of_real, chance)
             loss = loss + recipe.identity_weight * measures["identity"]
-        moved = (restyled - sources).abs().mean(dim=(1, 2, 3))
+        if self.eye is not None:
+            far = style_statistics(self.looked_at(restyled), self.wanted(chosen, chance))
+            measures["statistics"] = (loud.to(device) * far).mean()
+            loss = loss + recipe.statistics_weight * measures["statistics"]
+        moved = (restyled - sources).square().mean(dim=(1, 2, 3))
         if recipe.stillness:
-            loss = loss + recipe.stillness * ((1 - loud.to(device)) * moved).mean()
+            held = 1 - (1 - LOUD_STILLNESS) * loud.to(device)
+            loss = loss + recipe.stillness * (held * moved).mean()
         measures |= {"loss": loss, "moved": moved.mean()}
         yield Lesson(loss, ("stylizer", "structure"), measures)
+
+    @torch.no_grad()
+    def standardise(self) -> None:
+        """Bring what the audio encoder says of the sounds to mean 0 and deviation 1.
+
+        Features of an aligned space lie close together, for photos have much in common. A stylizer
+        would hear mostly what they have in common.
+        """
+        samples = round(self.recipe.audio.seconds * self.recipe.audio.sample_rate)
+        waves = torch.stack(
+            [
+                first_window(wave, samples)
+                for wave, weight in zip(self.sounds.waves, self.sound_weights, strict=True)
+                if weight > 0
+            ]
+        )
+        hear = FRONT_ENDS[self.recipe.audio.front_end]
+        self.audio_encoder.eval()
+        features = torch.cat([self.audio_encoder(hear(some)) for some in waves.split(32)])
+        deviation, mean = torch.std_mean(features, dim=0)
+        head = self.audio_encoder.head
+        head.bias.copy_((head.bias - mean) / deviation)
+        head.weight.copy_(head.weight / deviation[:, None])
 
     def crops(self, photos: Tensor, chance: torch.Generator) -> Tensor:
         """A crop of each of these photos, by number, in [-1, 1]."""
@@ -173,6 +223,35 @@ class LearnStylizer:
         own = same_scene(self.sound_scenes[sounds], self.photo_scenes, chance)
         any_source = draw(self.source_weights, len(sounds), chance)
         return torch.where(torch.rand(len(sounds), generator=chance) < loud, own, any_source)
+
+    def mismatch(self, real: Tensor, heard: Tensor, chosen: Tensor, loud: Tensor) -> Tensor:
+        """How well the discriminator knows photos that go with another sound (arXiv:1605.05396).
+
+        Each is shown with its neighbour's sound, and counts by how loud that is, or not at all
+        where both are of one scene.
+        """
+        scenes = self.sound_scenes[chosen]
+        wrong = (scenes.roll(1) != scenes) * loud.roll(1)
+        scores = self.critic(real, heard.roll(1, dims=0)).float()
+        counted: Tensor = wrong.to(scores.device) * scores.square().mean(dim=(1, 2, 3))
+        return counted.mean() / 2
+
+    def looked_at(self, pictures: Tensor) -> list[Tensor]:
+        """Moments of the colours, and of what an image encoder makes of them stage by stage."""
+        assert self.eye is not None
+        maps = [(pictures + 1) / 2, *self.eye.trunk.maps(scale_pixels(pictures))]
+        return [moments(grid) for grid in maps]
+
+    @torch.no_grad()
+    def wanted(self, sounds: Tensor, chance: torch.Generator) -> list[Tensor]:
+        """The same, averaged over a few photos that go with each sound, by number."""
+        several = self.recipe.photos_per_sound
+        scenes = self.sound_scenes[sounds].repeat_interleave(several)
+        photos = self.crops(same_scene(scenes, self.photo_scenes, chance), chance)
+        return [
+            found.unflatten(0, (len(sounds), several)).mean(dim=1)
+            for found in self.looked_at(photos)
+        ]
 
     def structure_loss(
         self, restyled: Tensor, sources: Tensor, maps: Sequence[Tensor], chance: torch.Generator
@@ -247,6 +326,26 @@ def audio_encoder(recipe: StylizerRecipe) -> AudioEncoder:
                 "give that the same sizes."
             ) from fault
     return network
+
+
+def critic(recipe: StylizerRecipe) -> PatchGAN | Connoisseur:
+    """The recipe's discriminator, from scratch or on another model's image encoder."""
+    if recipe.critic_from is None:
+        return xavier(PatchGAN(recipe.critic), recipe.init_gain)
+    encoder = image_encoder(recipe)
+    if encoder.features != recipe.audio.features:
+        raise RecipeError(
+            f"The image encoder of {recipe.critic_from} has {encoder.features} features, but "
+            f"stylizer.audio has {recipe.audio.features}: they must speak of the same."
+        )
+    return Connoisseur(encoder)
+
+
+def image_encoder(recipe: StylizerRecipe) -> ImageEncoder:
+    """That of the model that the recipe's discriminator goes on from."""
+    assert recipe.critic_from is not None
+    folder = registry.find(recipe.critic_from)
+    return registry.load_network_as(ImageEncoder, folder / registry.IMAGE_ENCODER)
 
 
 def xavier(network: Network, gain: float) -> Network:

@@ -6,12 +6,15 @@ from conftest import randomise
 from torch import Tensor
 
 from s2s_cli.networks.discriminators import (
+    Connoisseur,
     PatchGAN,
     PatchGANConfig,
     StructureHead,
     StructureHeadConfig,
     draw_places,
 )
+from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
+from s2s_cli.networks.layers import ResNetConfig
 
 WIDTHS = (4, 6, 8, 8)
 
@@ -71,3 +74,30 @@ def test_places_are_drawn_once_each_and_by_the_given_chance():
     assert len(set(many.tolist())) == 256
     assert torch.equal(many, draw_places(maps, chance())[0])
     assert not torch.equal(many, draw_places(maps, chance(1))[0])
+
+
+@pytest.fixture
+def encoder() -> ImageEncoder:
+    """An image encoder of eight features, standardised by other than 0 and 1."""
+    network = ImageEncoder(ImageEncoderConfig(ResNetConfig(widths=(4, 4, 4, 8)), 0, 32))
+    randomise(network, 0)
+    network.feature_mean.copy_(drawn(8, seed=1) / 10)
+    network.feature_std.copy_(drawn(8, seed=2).abs() + 0.5)
+    return network.eval()
+
+
+def test_at_first_a_connoisseur_scores_how_well_picture_and_sound_agree(encoder):
+    pictures, heard = drawn(3, 3, 32, 32).clamp(-1, 1), drawn(3, 8, seed=3)
+    agreement = (encoder(pictures) * heard).mean(dim=1)  # one patch: what is pooled is the map
+    scores = Connoisseur(encoder)(pictures, heard)
+    torch.testing.assert_close(scores, agreement[:, None, None, None])
+
+
+def test_a_connoisseur_learns_but_its_batch_norms_keep_what_they_know(encoder):
+    critic = Connoisseur(encoder).train()
+    kept = {name: value.clone() for name, value in critic.named_buffers()}
+    scores = critic(drawn(2, 3, 64, 96), drawn(2, 8))
+    assert scores.shape == (2, 1, 2, 3)
+    scores.square().mean().backward()
+    assert all(weight.grad is not None for weight in critic.parameters())
+    assert all(torch.equal(value, kept[name]) for name, value in critic.named_buffers())

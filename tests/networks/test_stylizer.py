@@ -1,5 +1,6 @@
 """A stylizer takes any picture and really hears its sound; the golden numbers stand beside it."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -123,3 +124,21 @@ def test_a_blur_keeps_a_plain_and_takes_a_chessboard_away():
     torch.testing.assert_close(BlurDown()(plain), plain[:, :, :4, :4])
     board = (torch.arange(8)[:, None] + torch.arange(8)) % 2 * 2.0 - 1
     assert BlurDown()(board.expand(1, 1, 8, 8)).abs().max() < 1e-6
+
+
+def test_over_a_picture_only_the_change_is_painted():
+    """Without weights in its last layer nothing changes, half a grey level at the ends aside."""
+    over = Stylizer(StylizerConfig(8, (4, 4, 8), 1, (4, 4), "modulated", "over"))
+    randomise(over, 0)
+    pictures = torch.rand(2, 3, 17, 22, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    pictures[0, 0, 0, :2] = torch.tensor([-1.0, 1.0])
+    changed = over(pictures, torch.zeros(2, 8))
+    assert (changed - pictures).abs().max() > 0.1
+    torch.nn.init.zeros_(over.to_rgb.weight)
+    torch.nn.init.constant_(over.to_rgb.bias, 0.0)
+    kept = over(pictures, torch.zeros(2, 8))
+    torch.testing.assert_close(kept, pictures, atol=0.51 / 127.5, rtol=0)
+    for bias, becomes in ((0.75, math.tanh(1.5 * math.tanh(0.5))), (1e3, math.tanh(1.5))):
+        torch.nn.init.constant_(over.to_rgb.bias, bias)
+        grey = over(torch.zeros(1, 3, 16, 16), torch.zeros(1, 8))
+        torch.testing.assert_close(grey, torch.full_like(grey, becomes), atol=1e-4, rtol=0)

@@ -13,7 +13,9 @@ from s2s_cli.training.losses import (
     laplacian_l1,
     lsgan_discriminator,
     lsgan_generator,
+    moments,
     patch_nce,
+    style_statistics,
     vicreg,
 )
 
@@ -109,3 +111,22 @@ def test_only_the_restyled_picture_is_taught_by_the_comparison():
     patch_nce([restyled], [source]).backward()
     assert restyled.grad is not None
     assert source.grad is None
+
+
+def test_style_statistics_by_hand():
+    """One map of mean 3 and deviation 4 where mean 0 and deviation 5 are wanted: 10 of 25."""
+    rows = torch.tensor([-1.0, 7.0]).repeat(8).reshape(1, 1, 4, 4)
+    found, wanted = moments(rows), torch.tensor([[0.0, 5.0]])
+    torch.testing.assert_close(found, torch.tensor([[3.0, 4.0]]))
+    far = style_statistics([found], [wanted])
+    torch.testing.assert_close(far, torch.tensor([(9 + 1) / 25]))
+    # Layers count alike, whatever their size; where nothing is left to change it is 0.
+    both = style_statistics([found, 100 * wanted], [wanted, 100 * wanted])
+    torch.testing.assert_close(both, far / 2)
+
+
+def test_style_statistics_teach_only_what_is_restyled():
+    made, given = torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(0))
+    style_statistics([made.requires_grad_()], [given.requires_grad_()]).sum().backward()
+    assert made.grad is not None
+    assert given.grad is None

@@ -2,22 +2,25 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from s2s_cli import registry
+from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.data.shards import find_shards, load_photos, load_sounds
 from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig
 from s2s_cli.networks.discriminators import PatchGANConfig, StructureHead
 from s2s_cli.networks.layers import ResNetConfig
 from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
+from s2s_cli.training.augmentation import first_window
 from s2s_cli.training.loop import chance_of, train
 from s2s_cli.training.recipe import Pace, Plan, StylizerRecipe, read_recipe
 from s2s_cli.training.state import State, learning_rate
 from s2s_cli.training.steps import level_db
-from s2s_cli.training.style import LearnStylizer
+from s2s_cli.training.style import LearnStylizer, critic
 
 CPU = torch.device("cpu")
 
@@ -313,7 +316,7 @@ def test_the_discriminator_learns_to_tell_real_from_restyled(recipe, begin, tmp_
     assert sum(m["critic"] for m in told[-5:]) / 5 < 0.1
 
 
-@pytest.mark.parametrize(("loud", "weight"), [(0.0, 5.0), (0.5, 2.5), (1.0, 0.0)])
+@pytest.mark.parametrize(("loud", "weight"), [(0.0, 5.0), (0.5, 2.75), (1.0, 0.5)])
 def test_stillness_holds_photos_back_from_quiet_sounds(recipe, begin, loud, weight):
     """The loss counts how far each photo moved, by how quiet its sound is."""
 
@@ -328,6 +331,64 @@ def test_stillness_holds_photos_back_from_quiet_sounds(recipe, begin, loud, weig
 
 
 # Ablations
+
+
+def test_an_ablation_holds_only_its_difference(style_toml, tmp_path):
+    ablation = tmp_path / "deeper" / "ablation.toml"
+    ablation.parent.mkdir()
+    ablation.write_text(
+        'extends = "../style.toml"\nname = "late"\n[stylizer]\nhead_width = 9\n'
+        '[stylizer.critic]\nfusion = "late"\n'
+    )
+    base, changed = read_recipe(style_toml), read_recipe(ablation)
+    critic = replace(base.stylizer.critic, fusion="late")
+    wanted = replace(base.stylizer, critic=critic, head_width=9)
+    assert changed == replace(base, name="late", stylizer=wanted)
+
+
+@pytest.mark.parametrize(
+    ("extends", "sentence"),
+    [
+        ('"style.toml"', "extends itself"),
+        ('"gone.toml"', "cannot be read"),
+        ("3", "extends = 3 must be the path of a recipe"),
+    ],
+)
+def test_what_cannot_be_extended(style_toml, extends, sentence):
+    style_toml.write_text(f"extends = {extends}\n" + TINY_STYLE)
+    with pytest.raises(RecipeError, match=sentence):
+        read_recipe(style_toml)
+
+
+PAPER = Path(__file__).parents[2] / "examples" / "avstyle"
+
+
+@pytest.mark.parametrize("name", ["cycle", "late-fusion", "no-identity", "pretrained", "official"])
+def test_each_ablation_of_the_paper_takes_a_step(name, begin):
+    """As it is written, but on the tiny data and at the size of a tiny network."""
+    recipe, paper = (read_recipe(PAPER / f"{which}.toml").stylizer for which in (name, "paper"))
+    assert recipe != paper
+    small = {
+        "sources": ("deep",),
+        "targets": ("shrill",),
+        "crop_px": 32,
+        "patches": 16,
+        "plan": replace(recipe.plan, batch=2),
+        "network": replace(recipe.network, down=(4, 6, 8), blocks=2, up=(6, 4)),
+        "critic": replace(recipe.critic, widths=(4, 4, 4, 8)),
+    }
+    measures = step(begin(replace(recipe, **small)))
+    assert measures["loss"] > 0
+    assert ("identity" in measures) == (name != "no-identity")
+
+
+def test_the_papers_recipe_is_the_published_settings():
+    recipe = read_recipe(PAPER / "paper.toml").stylizer
+    defaults = StylizerRecipe(recipe.plan, recipe.sources, recipe.targets)
+    assert recipe == defaults
+    assert recipe.plan == Plan(
+        50_000, 16, 2e-4, 0, 20_000, (0.5, 0.999), weight_decay=0.0, clip_norm=0.0
+    )
 
 
 @pytest.fixture
@@ -380,3 +441,97 @@ def test_the_audio_encoder_may_go_on_from_another_models(plain, begin, tiny_mode
         assert torch.equal(weight, learned[name])
     with pytest.raises(RecipeError, match=r"is another network than stylizer\.audio"):
         begin(replace(plain, audio_from=str(tiny_model)))
+
+
+# On what another model knows already
+
+
+@pytest.fixture
+def knowing(plain, tiny_model):
+    """The recipe on a frozen audio encoder, its discriminator on the image encoder beside it."""
+    audio = AudioEncoderConfig(
+        ResNetConfig(depths=(1, 1, 1, 1), widths=(8, 8, 8, 16), in_channels=1),
+        features=16,
+        front_end="loudness",
+        seconds=1.0,
+        relu=False,
+    )
+    return replace(
+        plain,
+        audio=audio,
+        network=replace(plain.network, features=16),
+        audio_from=str(tiny_model),
+        audio_learns=False,
+        critic_from=str(tiny_model),
+        mismatch_weight=1.0,
+    )
+
+
+def test_what_is_heard_is_brought_to_mean_0_and_deviation_1(knowing, begin, tiny_data):
+    stage = begin(knowing)
+    sounds = load_sounds(find_shards(tiny_data, "sounds/*.tar"), 16_000)
+    waves = torch.stack(
+        [
+            first_window(wave, 16_000)
+            for wave, scene in zip(sounds.waves, sounds.scenes, strict=True)
+            if scene == "shrill"  # the only target
+        ]
+    )
+    features = stage.audio_encoder.eval()(FRONT_ENDS["loudness"](waves))
+    torch.testing.assert_close(features.mean(dim=0), torch.zeros(16), atol=1e-3, rtol=0)
+    torch.testing.assert_close(features.std(dim=0), torch.ones(16), atol=1e-3, rtol=0)
+
+
+def test_a_frozen_audio_encoder_stays_as_it_is(knowing, begin):
+    stage = begin(knowing)
+    before = {name: value.clone() for name, value in stage.audio_encoder.state_dict().items()}
+    assert step(stage)["critic"] > 0
+    for name, value in stage.audio_encoder.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_photos_with_another_scenes_sound_should_score_0(knowing, begin):
+    stage = begin(knowing)
+    stage.critic = lambda pictures, heard: heard[:, :1, None, None]  # a score per sound
+    stage.sound_scenes = torch.tensor([0, 1, 1, 2])
+    heard = torch.tensor([[1.0], [2], [3], [5]])
+    loud = torch.tensor([1.0, 0.5, 0.5, 0.2])
+    wrong = stage.mismatch(torch.zeros(4, 3, 32, 32), heard, torch.arange(4), loud)
+    # Sounds 3, 0, 1, 2 are shown with photos of 0, 1, 1, 2; the third pair is of one scene.
+    by_hand = (0.2 * 25 + 1.0 * 1 + 0 + 0.5 * 9) / 4 / 2
+    assert wrong.item() == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("audio-learns = false", "audio_learns = false asks for stylizer.audio_from"),
+        ('critic-from = "pocket"', "critic_from asks for stylizer.audio_learns = false"),
+        ("mismatch-weight = -1.0", "mismatch_weight must not be negative"),
+        ("statistics-weight = 1.0", "statistics_weight asks for stylizer.critic_from"),
+    ],
+)
+def test_settings_that_do_not_go_together(style_toml, change, sentence):
+    style_toml.write_text(TINY_STYLE.replace("crop-px = 32", f"crop-px = 32\n{change}"))
+    with pytest.raises(RecipeError, match=sentence):
+        read_recipe(style_toml)
+
+
+def test_statistics_count_by_how_loud_a_sound_is(knowing, begin):
+    def measured(weight, loud):
+        stage = begin(replace(knowing, statistics_weight=weight))
+        windows = stage.windows
+        stage.windows = lambda *given: (windows(*given)[0], torch.full((4,), loud))
+        return step(stage)
+
+    free, quiet, loud = measured(0.0, 1.0), measured(3.0, 0.0), measured(3.0, 1.0)
+    assert "statistics" not in free
+    assert quiet["statistics"] == 0
+    assert loud["statistics"] > 0.01
+    assert loud["loss"] - free["loss"] == pytest.approx(3 * loud["statistics"], rel=1e-3)
+
+
+def test_an_image_encoder_of_other_features_is_no_connoisseur(knowing, begin, tiny_model):
+    narrow = replace(knowing, audio=replace(knowing.audio, features=8), audio_learns=True)
+    with pytest.raises(RecipeError, match="they must speak of the same"):
+        critic(narrow)
