@@ -1,0 +1,248 @@
+"""How far a stylizer turns photos into the looks of sounds, and what it keeps (avstyle, section 4).
+
+A judge that saw only photos says which scene a restyled one shows. Structure is what is left of the
+photo's drawing, whatever its colours. Both mean little alone, since a photo that stays as it is
+keeps all of its structure: so methods are compared at the same change of style.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from s2s_cli.audio.mixing import apply_gain_db
+from s2s_cli.data.shards import Photos, Sounds
+from s2s_cli.errors import DataError, ModelError
+from s2s_cli.evaluation.baselines import Labels, adain
+from s2s_cli.evaluation.control import Measure, Watch, draw, share
+from s2s_cli.networks.flow import Autoencoder
+from s2s_cli.networks.judge import Judge
+from s2s_cli.picture.photo import Photo
+from s2s_cli.restyling import Restyler
+from s2s_cli.training.augmentation import GREY, as_pictures
+
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+LOUDER = ("rain", "fire", "snow")  # scenes in which more sound should mean more look
+GAIN_DB = 9.0  # up and down from the recording, where louder is compared with quieter
+WINDOW_PX, SIGMA_PX = 11, 1.5  # of structure (SSIM)
+STRUCTURE_FLOOR = 0.03**2 / 2  # of full scale squared: what is fainter than that is no structure
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo of one scene that shall take on the look of a sound of another."""
+
+    photo: int  # its number
+    sound: int  # its number
+    style: int  # number of a training photo that goes with the sound
+    scene: str  # of the sound
+
+
+@dataclass
+class Trial:
+    """Photos and sounds that a stylizer never met, and everything it is judged by."""
+
+    restyler: Restyler
+    judge: Judge
+    autoencoder: Autoencoder  # of a model that paints, for AdaIN
+    photos: Photos
+    sounds: Sounds
+    known_photos: Photos  # what could be learned from: for labels and styles
+    known_sounds: Sounds
+    sources: Sequence[str]  # scenes whose photos are restyled
+    targets: Sequence[str]  # scenes whose looks are wanted
+    pairs_per_scene: int
+    seed: int  # of every choice
+    pairs: list[Pair] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for what, wanted, there in (
+            ("photos", self.sources, self.photos.scenes),
+            ("sounds", self.targets, self.sounds.scenes),
+            ("training sounds", self.targets, self.known_sounds.scenes),
+            ("training photos", self.targets, self.known_photos.scenes),
+        ):
+            if missing := sorted(set(wanted) - set(there)):
+                raise DataError(
+                    f"The shards hold no {what} of {', '.join(missing)}: name other scenes."
+                )
+        if unknown := sorted(set(self.targets) - set(self.judge.config.scenes)):
+            raise ModelError(
+                f"The judge does not know {', '.join(unknown)}: name other scenes or another judge."
+            )
+        chance = torch.Generator().manual_seed(self.seed)
+        self.pairs = []
+        for scene in self.targets:
+            sources = numbers(self.photos.scenes, [s for s in self.sources if s != scene])
+            sounds = numbers(self.sounds.scenes, [scene])
+            styles = numbers(self.known_photos.scenes, [scene])
+            if not sources:
+                raise DataError(f"Only photos of {scene} itself are there to restyle: name more.")
+            for _ in range(self.pairs_per_scene):
+                photo, sound, style = (
+                    among[draw(1, len(among), chance)[0]] for among in (sources, sounds, styles)
+                )
+                self.pairs.append(Pair(photo, sound, style, scene))
+
+    @cached_property
+    def labels(self) -> Labels:
+        """What is heard in the training sounds of each scene."""
+        features = [self.restyler.feature_of(wave_of(w)) for w in self.known_sounds.waves]
+        return Labels.of(torch.stack(features), self.known_sounds.scenes)
+
+    def feature(self, pair: Pair, gain_db: float = 0.0) -> Tensor:
+        """Of the pair's sound, as recorded or louder."""
+        prepared = self.restyler.prepared(wave_of(self.sounds.waves[pair.sound]))
+        return self.restyler.feature_of(apply_gain_db(prepared, gain_db))
+
+    def original(self, pair: Pair) -> Tensor:
+        """The pair's photo, (3, px, px) in [-1, 1]."""
+        return as_pictures(self.photos.pictures[pair.photo])
+
+    def restyled(self, pair: Pair, feature: Tensor) -> Tensor:
+        """It in the look of a feature, (3, px, px) in [-1, 1]."""
+        pixels = self.photos.pictures[pair.photo].permute(1, 2, 0).numpy()
+        photo = Photo(np.ascontiguousarray(pixels), None, None, "", "")
+        return as_pictures(torch.from_numpy(self.restyler.restyle(photo, feature)).movedim(2, 0))
+
+    def adain(self, pair: Pair, strength: float = 1.0) -> Tensor:
+        """It in the look of a picture that goes with the sound, (3, px, px) in [-1, 1]."""
+        style = as_pictures(self.known_photos.pictures[pair.style])
+        return adain(self.autoencoder, self.original(pair)[None], style[None], strength)[0]
+
+    def seen(self, picture: Tensor) -> str:
+        """Which scene the judge sees in a picture."""
+        return self.judge.config.scenes[int(self.judge(picture[None])[0].argmax())]
+
+    def change(self, picture: Tensor, original: Tensor) -> float:
+        """How far the judge's description moved: 1 - cosine, from 0 to 2."""
+        here, there = self.judge.describe(torch.stack([picture, original]))
+        return 1 - float(F.cosine_similarity(here, there, dim=0))
+
+
+def numbers(scenes: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Of all items of these scenes."""
+    return [number for number, scene in enumerate(scenes) if scene in wanted]
+
+
+def wave_of(kept: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """A wave of a shard in full scale."""
+    return (kept.float() / 32_768).numpy()
+
+
+@torch.inference_mode()
+def looks(trial: Trial, watch: Watch) -> list[Measure]:
+    """How often the judge sees the sound's scene, for each method and each scene (Tables 1, 2)."""
+    methods = ("the photo itself", "by its sound", "class prediction", "keyword", "AdaIN")
+    found: dict[tuple[str, str], list[bool]] = {}
+    for pair in trial.pairs:
+        feature = trial.feature(pair)
+        pictures = (
+            trial.original(pair),
+            trial.restyled(pair, feature),
+            trial.restyled(pair, trial.labels.class_prediction(feature)),
+            trial.restyled(pair, trial.labels.keyword(pair.scene)),
+            trial.adain(pair),
+        )
+        for method, picture in zip(methods, pictures, strict=True):
+            found.setdefault((pair.scene, method), []).append(trial.seen(picture) == pair.scene)
+        watch()
+    measures = []
+    for scene in (*trial.targets, "all"):
+        of = f"{trial.pairs_per_scene * (len(trial.targets) if scene == 'all' else 1)} photos"
+        for method in methods:
+            right = [one for s in trial.targets if scene in (s, "all") for one in found[s, method]]
+            measures.append(Measure(f"seen as {scene}: {method}", share(right), "", of))
+    return measures
+
+
+@torch.inference_mode()
+def structure_kept(trial: Trial, watch: Watch) -> list[Measure]:
+    """What is left of the drawing, beside AdaIN at the same change of style.
+
+    Both methods are tried at several strengths. That gives each a line of structure over change,
+    averaged over all pairs; the lines are read where the weaker of both ends.
+    """
+    lines: dict[str, list[list[tuple[float, float]]]] = {"by its sound": [], "AdaIN": []}
+    for pair in trial.pairs:
+        original = trial.original(pair)
+        full = trial.restyled(pair, trial.feature(pair))
+        for method, line in lines.items():
+            tried = [
+                trial.adain(pair, strength)
+                if method == "AdaIN"
+                else torch.lerp(original, full, strength)
+                for strength in STRENGTHS
+            ]
+            line.append([(trial.change(one, original), structure(one, original)) for one in tried])
+        watch()
+    means = {method: np.mean(line, axis=0) for method, line in lines.items()}
+    change = min(line[-1, 0] for line in means.values())
+    measures = []
+    for method, line in means.items():
+        # A photo that is left alone has changed by nothing and keeps everything.
+        changes, kept = np.concatenate([[[0.0, 1.0]], line]).T
+        at_same = float(np.interp(change, changes, kept))
+        measures += [
+            Measure(
+                f"structure kept: {method}", float(kept[-1]), "", f"changed by {changes[-1]:.2f}"
+            ),
+            Measure("  at the same change", at_same, "", f"changed by {change:.2f}"),
+        ]
+    return measures
+
+
+@torch.inference_mode()
+def louder_is_further(trial: Trial, watch: Watch) -> list[Measure]:
+    """Whether a louder sound moves a photo further from itself than the same sound quieter."""
+    measures = []
+    for scene in (scene for scene in trial.targets if scene in LOUDER):
+        further, distances = [], []
+        for pair in (pair for pair in trial.pairs if pair.scene == scene):
+            original = trial.original(pair)
+            quiet, loud = (
+                float((trial.restyled(pair, trial.feature(pair, gain)) - original).abs().mean())
+                for gain in (-GAIN_DB, GAIN_DB)
+            )
+            further.append(loud > quiet)
+            distances.append((loud - quiet) * 127.5)
+            watch()
+        measures.append(
+            Measure(
+                f"louder {scene} moves a photo further",
+                share(further),
+                "",
+                f"{len(further)} photos, {GAIN_DB:+g} beside {-GAIN_DB:+g} dB; "
+                f"by {np.median(distances):.1f}/255 at the median",
+            )
+        )
+    return measures
+
+
+def structure(pictures: Tensor, originals: Tensor) -> float:
+    """How alike two pictures are drawn, whatever their light and contrast, from -1 to 1.
+
+    That is the structure term of SSIM (Wang et al. 2004, Eq. 10) on luma: the correlation within a
+    Gaussian window around each pixel, averaged over all.
+
+    pictures, originals: (3, h, w) in [-1, 1], sides of at least 11.
+    """
+    weights = pictures.new_tensor(GREY)[:, None, None]
+    x, y = (((p + 1) / 2 * weights).sum(dim=0) for p in (pictures, originals))
+    place = torch.arange(WINDOW_PX, device=x.device) - WINDOW_PX // 2
+    bell = torch.softmax(-(place**2) / (2 * SIGMA_PX**2), dim=0)
+    window = (bell[:, None] * bell)[None, None]
+
+    def around(values: Tensor) -> Tensor:
+        return F.conv2d(values[None, None], window)[0, 0]
+
+    mean_x, mean_y = around(x), around(y)
+    covariance = around(x * y) - mean_x * mean_y
+    variance_x = (around(x * x) - mean_x**2).clamp(min=0)
+    variance_y = (around(y * y) - mean_y**2).clamp(min=0)
+    alike = (covariance + STRUCTURE_FLOOR) / ((variance_x * variance_y).sqrt() + STRUCTURE_FLOOR)
+    return float(alike.mean())

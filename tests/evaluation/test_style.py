@@ -1,0 +1,213 @@
+"""What ``s2s eval style`` counts, on methods whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from s2s_cli.data.shards import Photos, Sounds
+from s2s_cli.errors import DataError, ModelError
+from s2s_cli.evaluation.baselines import Labels, adain
+from s2s_cli.evaluation.style import (
+    Trial,
+    looks,
+    louder_is_further,
+    structure,
+    structure_kept,
+)
+from s2s_cli.networks.flow import Autoencoder, AutoencoderConfig
+
+PX = 16
+SCENES = ("deep", "rain")
+
+
+class Colours:
+    """Latents that are the colours themselves, so that AdaIN can be computed by hand."""
+
+    def encode(self, pictures):
+        return pictures
+
+    def decode(self, latents):
+        return latents
+
+
+class Blueness:
+    """A judge that sees rain where blue outweighs red."""
+
+    class config:  # noqa: N801
+        scenes = SCENES
+
+    def describe(self, pictures):
+        red, _, blue = pictures.mean(dim=(2, 3)).T
+        return torch.stack([torch.ones_like(red), blue - red], dim=1)
+
+    def __call__(self, pictures):
+        blueness = self.describe(pictures)[:, 1]
+        return torch.stack([-blueness, blueness], dim=1)
+
+
+class Bluer:
+    """Hears how loud a sound is, and paints as much blue over a photo."""
+
+    def prepared(self, wave):
+        return wave
+
+    def feature_of(self, wave):
+        return torch.tensor([float(np.abs(wave).mean())])
+
+    def restyle(self, photo, feature):
+        bluer = photo.pixels + np.array([0, 0, 200 * float(feature[0])])
+        return bluer.clip(0, 255).astype(np.uint8)
+
+
+def photos_of(colour, scene, count=3) -> Photos:
+    pixels = torch.tensor(colour, dtype=torch.uint8)[None, :, None, None].repeat(count, 1, PX, PX)
+    pixels[:, :, ::2] += 8  # stripes, so that there is something to keep
+    return Photos(tuple(f"{scene}/{number}" for number in range(count)), pixels)
+
+
+def sounds_of(amplitude, scene, count=3) -> Sounds:
+    wave = torch.full((1600,), round(amplitude * 32_768), dtype=torch.int16)
+    return Sounds(tuple(f"{scene}/{number}" for number in range(count)), (wave,) * count, 16_000)
+
+
+@pytest.fixture
+def trial():
+    def trial(amplitude=0.5, restyler=None, sources=("deep",), targets=("rain",)):
+        return Trial(
+            restyler=restyler or Bluer(),
+            judge=Blueness(),
+            autoencoder=Colours(),
+            photos=photos_of((120, 60, 40), "deep"),
+            sounds=sounds_of(amplitude, "rain"),
+            known_photos=photos_of((30, 60, 180), "rain"),
+            known_sounds=sounds_of(0.9, "rain"),
+            sources=sources,
+            targets=targets,
+            pairs_per_scene=4,
+            seed=0,
+        )
+
+    return trial
+
+
+def told(measures) -> dict[str, float]:
+    return {measure.name: measure.value for measure in measures}
+
+
+@pytest.mark.parametrize(("amplitude", "share"), [(0.3, 0.0), (0.5, 1.0)])
+def test_a_look_counts_where_the_judge_sees_it(trial, amplitude, share):
+    # Blue begins at 40 and must pass the red of 120: above an amplitude of 0.4.
+    found = told(looks(trial(amplitude), lambda: None))
+    assert found["seen as rain: the photo itself"] == 0
+    assert found["seen as rain: by its sound"] == share
+    # Labels are what is heard in the training sounds, which are loud enough.
+    assert found["seen as rain: keyword"] == found["seen as rain: class prediction"] == 1
+    assert found["seen as rain: AdaIN"] == 1
+    assert found["seen as all: by its sound"] == share
+
+
+def test_louder_must_move_a_photo_further(trial):
+    assert told(louder_is_further(trial(), lambda: None)) == {
+        "louder rain moves a photo further": 1
+    }
+
+    class Deaf(Bluer):
+        def feature_of(self, wave):
+            return torch.tensor([0.5])
+
+    deaf = told(louder_is_further(trial(restyler=Deaf()), lambda: None))
+    assert deaf == {"louder rain moves a photo further": 0}
+
+
+def test_structure_is_compared_at_one_change_of_style(trial):
+    measures = structure_kept(trial(), lambda: None)
+    assert [measure.name for measure in measures] == [
+        "structure kept: by its sound",
+        "  at the same change",
+        "structure kept: AdaIN",
+        "  at the same change",
+    ]
+    assert measures[1].of == measures[3].of
+    # A constant of blue leaves the drawing as it is.
+    assert measures[0].value == measures[1].value == pytest.approx(1, abs=1e-3)
+
+
+def test_structure_of_ssim_by_hand():
+    chance = torch.Generator().manual_seed(0)
+    picture = torch.rand(3, 11, 11, generator=chance) * 2 - 1
+    other = torch.rand(3, 11, 11, generator=chance) * 2 - 1
+    # One window covers all: a weighted correlation.
+    place = np.arange(11) - 5
+    bell = np.exp(-(place**2) / (2 * 1.5**2))
+    weights = np.outer(bell, bell) / bell.sum() ** 2
+    luma = [
+        np.tensordot([0.299, 0.587, 0.114], (p.double().numpy() + 1) / 2, axes=1)
+        for p in (picture, other)
+    ]
+    x, y = (values - (weights * values).sum() for values in luma)
+    floor = 0.03**2 / 2
+    wanted = ((weights * x * y).sum() + floor) / (
+        np.sqrt((weights * x * x).sum() * (weights * y * y).sum()) + floor
+    )
+    assert structure(picture, other) == pytest.approx(wanted, abs=1e-5)
+    assert structure(picture, picture) == pytest.approx(1)
+    assert structure(picture * 0.3 + 0.2, picture) == pytest.approx(1, abs=0.02)
+    assert structure(-picture, picture) < -0.9
+
+
+def test_adain_takes_over_mean_and_deviation_of_every_map():
+    chance = torch.Generator().manual_seed(0)
+    picture, style = (
+        (torch.rand(1, 3, PX, PX, generator=chance) - 0.5) * scale for scale in (1.0, 0.4)
+    )
+    style = style + torch.tensor([0.3, -0.2, 0.1])[:, None, None]
+    restyled = adain(Colours(), picture, style)
+    assert torch.allclose(restyled.mean(dim=(2, 3)), style.mean(dim=(2, 3)), atol=1e-5)
+    assert torch.allclose(restyled.std(dim=(2, 3)), style.std(dim=(2, 3)), atol=1e-3)
+    # Its drawing stays, and strength is how far it goes.
+    assert torch.corrcoef(torch.stack([restyled[0, 0].ravel(), picture[0, 0].ravel()]))[0, 1] > 0.99
+    assert torch.equal(adain(Colours(), picture, style, 0.0), picture)
+    assert torch.allclose(adain(Colours(), picture, style, 0.5), (picture + restyled) / 2)
+
+
+def test_adain_runs_between_the_halves_of_an_autoencoder():
+    torch.manual_seed(0)
+    network = Autoencoder(AutoencoderConfig(widths=(8, 8, 8), depth=1, picture_px=PX)).eval()
+    pictures = torch.rand(2, 3, PX, PX) * 2 - 1
+    with torch.no_grad():
+        assert torch.allclose(
+            adain(network, pictures, pictures),
+            network.decode(network.encode(pictures)).clamp(-1, 1),
+            atol=1e-5,
+        )
+
+
+def test_labels_are_means_and_a_class_is_the_nearest():
+    features = torch.tensor([[4.0, 1], [4, 3], [0, 9], [0, 11]])
+    labels = Labels.of(features, ["sea", "sea", "fire", "fire"])
+    assert labels.scenes == ("fire", "sea")
+    assert labels.keyword("sea").tolist() == [4, 2]
+    assert labels.class_prediction(torch.tensor([1.0, 9.0])).tolist() == [0, 10]
+    # Nearer to fire by the angle alone; what all sounds have in common is taken away.
+    assert labels.class_prediction(torch.tensor([3.5, 5.0])).tolist() == [4, 2]
+    with pytest.raises(DataError, match="No sound of 'snow'"):
+        labels.keyword("snow")
+
+
+@pytest.mark.parametrize(
+    ("scenes", "error", "said"),
+    [
+        ({"sources": ("sea", "deep")}, DataError, "no photos of sea"),
+        ({"targets": ("rain", "snow")}, DataError, "no sounds of snow"),
+        ({"sources": ()}, DataError, "Only photos of rain itself"),
+    ],
+)
+def test_scenes_that_are_not_there(trial, scenes, error, said):
+    with pytest.raises(error, match=said):
+        trial(**scenes)
+
+
+def test_a_judge_that_does_not_know_the_scene(trial, monkeypatch):
+    monkeypatch.setattr(Blueness.config, "scenes", ("deep", "sea"))
+    with pytest.raises(ModelError, match="does not know rain"):
+        trial()
