@@ -22,7 +22,7 @@ from s2s_cli import registry
 from s2s_cli.audio.mixing import bring_to_peak
 from s2s_cli.audio.sound import Wave, fit
 from s2s_cli.errors import PictureError
-from s2s_cli.networks.layers import Precision
+from s2s_cli.networks.hardware import Precision, fast_precision, keep_memory
 from s2s_cli.networks.stylizer import SHRINKS
 from s2s_cli.picture.image import Picture, to_uint8
 from s2s_cli.picture.photo import Photo, read_photo
@@ -48,8 +48,9 @@ class Restyler(Studio):
 
     model: registry.StyleModel  # type: ignore[assignment]  # all that is shared is how it hears
 
-    def __init__(self, model: registry.StyleModel, device: str) -> None:
-        self.model, self.device, self.precision = model, device, "float32"
+    def __init__(self, model: registry.StyleModel, device: str, precision: Precision) -> None:
+        self.model, self.device, self.precision = model, device, precision
+        model.stylizer.set_precision(precision)
         model.stylizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -57,16 +58,23 @@ class Restyler(Studio):
         cls,
         name: str | Path,
         device: str = "auto",
-        precision: Precision | None = None,  # noqa: ARG003, as every studio is opened
+        precision: Precision | None = None,
     ) -> "Restyler":
-        """Load a model by name or folder; it computes in float32.
+        """Load a model by name or folder.
+
+        Args:
+            name: as ``s2s models list`` shows it, or a folder.
+            device: "cpu", "cuda", "mps", or "auto" for the best at hand.
+            precision: of the stylizer; None for the faster that the hardware has.
 
         Raises:
             ModelError: there is no such model, or it is damaged, or it only paints; or no such
                 device.
         """
         device = choose_device(device)
-        return cls(registry.open_stylizer(name, device), device)
+        keep_memory()
+        model = registry.open_stylizer(name, device)
+        return cls(model, device, precision or fast_precision(device))
 
     def see(self, source: str | Path) -> Seen:
         """Read a photo that shall be restyled.

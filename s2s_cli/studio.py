@@ -18,7 +18,7 @@ from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.errors import ModelError
 from s2s_cli.latents import angle_degrees
 from s2s_cli.networks.flow import EDITING, Flow
-from s2s_cli.networks.layers import Precision, fast_precision
+from s2s_cli.networks.hardware import Precision, fast_precision
 from s2s_cli.picture.image import Picture, psnr_db, resize, to_uint8
 from s2s_cli.picture.photo import PICTURE_SUFFIXES, Photo, begins_like_a_picture, read_photo
 from s2s_cli.picture.provenance import Provenance, Scalar, Source

@@ -31,12 +31,12 @@ HERTZ = 48_000
 
 @pytest.fixture(scope="module")
 def restyler(style_model) -> Restyler:
-    return Restyler.open(style_model, "cpu")
+    return Restyler.open(style_model, "cpu", "float32")
 
 
 @pytest.fixture(scope="module")
 def peaking(peak_model) -> Restyler:
-    return Restyler.open(peak_model, "cpu")
+    return Restyler.open(peak_model, "cpu", "float32")
 
 
 def clicks(*moments_s: float, seconds: float, channels: int = 1) -> np.ndarray:

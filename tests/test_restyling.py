@@ -20,7 +20,7 @@ from s2s_cli.restyling import OVERLAP_PX, Restyler, tiles
 
 @pytest.fixture
 def restyler(style_model) -> Restyler:
-    return Restyler.open(style_model, "cpu")
+    return Restyler.open(style_model, "cpu", "float32")
 
 
 def landscape(height: int, width: int) -> Photo:
@@ -136,3 +136,14 @@ def test_memory_grows_with_the_photo_itself_only(style_model, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert peaks[1] - peaks[0] < 30 * 1500 * 1000, peaks
+
+
+def test_narrow_numbers_paint_the_same_picture_and_the_provenance_tells(style_model):
+    photo = landscape(64, 96)
+    exact, narrow = (
+        Restyler.open(style_model, "cpu", precision) for precision in ("float32", "bfloat16")
+    )
+    wanted, found = (studio.restyle(photo, feature()) for studio in (exact, narrow))
+    assert psnr_db(found, wanted) > 40
+    assert not np.array_equal(found, wanted)
+    assert narrow.precision == "bfloat16"

@@ -76,7 +76,7 @@ def redo(
     from s2s_cli.delivery import Delivery, spare
     from s2s_cli.filming import UNFINISHED
     from s2s_cli.footage import is_footage
-    from s2s_cli.networks.layers import Precision
+    from s2s_cli.networks.hardware import Precision
     from s2s_cli.picture.gallery import place
     from s2s_cli.picture.image import FORMATS
     from s2s_cli.picture.motion import FILM_FORMATS, MOTION_FORMATS

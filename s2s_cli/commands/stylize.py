@@ -27,16 +27,6 @@ Sources = Annotated[
         show_default=False,
     ),
 ]
-StyleModel = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME",
-        help="A model that restyles: a name that `s2s models list` shows, or a folder.",
-        show_default=False,
-    ),
-]
 Strength = Annotated[
     float,
     typer.Option(
@@ -181,7 +171,7 @@ OF_VIDEOS = ("gain_curve", "smooth", "steady", "length")
 def stylize(
     context: typer.Context,
     sources: Sources,
-    model: StyleModel = None,
+    model: options.StyleModel = options.DEFAULT_STYLE_MODEL,
     strength: Strength = 1.0,
     gain: Gain = 0.0,
     gain_curve: GainCurve = None,
@@ -219,12 +209,6 @@ def stylize(
     and carries the sound that was heard. Ctrl-C leaves what is done; the same command goes on.
     """
     console.be_quiet(quiet)
-    if model is None:
-        raise typer.BadParameter(
-            "No model that restyles comes with s2s yet: make one of the published files with "
-            "`s2s models import avstyle`, and name it.",
-            param_hint="--model",
-        )
     if is_video(sources[0]):
         require_unasked(context, OF_PHOTOS, "is for photos, not for a video")
         restyle_video(

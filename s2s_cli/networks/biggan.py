@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s_cli.latents import seeded_noise, unit
-from s2s_cli.networks.layers import Precision
+from s2s_cli.networks.hardware import Precision
 
 BOTTOM_PX = 4  # side of the first feature map; every block doubles it
 # Up to this side a CPU spends most of a convolution rearranging its large weights for few pixels,

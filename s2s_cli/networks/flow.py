@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s_cli.latents import seeded_noise, unit
-from s2s_cli.networks.layers import Precision
+from s2s_cli.networks.hardware import Precision
 
 GROUPS = 8  # of every group normalisation
 

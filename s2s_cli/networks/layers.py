@@ -7,22 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Precision = Literal["float32", "bfloat16"]  # in which a generator computes
-
-
-def fast_precision(device: str) -> Precision:
-    """bfloat16 where the hardware multiplies it faster than float32.
-
-    Of CPUs these are the ones with matrix units (AMX) or with its dot product (AVX-512 BF16),
-    measured to be four times as fast with it. Others widen every number, and are half as fast.
-    """
-    if device == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        known = torch.cpu.get_capabilities()
-        fast = device == "cpu" and (known.get("amx_bf16") or known.get("avx512_bf16"))
-    return "bfloat16" if fast else "float32"
-
 
 @dataclass(frozen=True)
 class ResNetConfig:

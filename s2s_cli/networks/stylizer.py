@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from s2s_cli.networks.hardware import Precision
 from s2s_cli.networks.layers import BlurDown, InstanceNorm, reflected
 
 SHRINKS = 4  # the bottleneck's side is a quarter of the picture's
@@ -169,6 +170,12 @@ class Stylizer(nn.Module):
         self.grow1 = GrowBlock(quarter, half, beside=beside, modulating=modulating)
         self.grow2 = GrowBlock(half, full, modulating=modulating)
         self.to_rgb = nn.Conv2d(full, 3, 7)
+        self.precision: Precision = "float32"
+
+    def set_precision(self, precision: Precision) -> "Stylizer":
+        """Convolve in this precision from now on; what goes in and comes out stays float32."""
+        self.precision = precision
+        return self
 
     @property
     def features(self) -> int:
@@ -207,7 +214,10 @@ class Stylizer(nn.Module):
         below, right = fill_up(height) - height, fill_up(width) - width
         if below or right:
             pictures = F.pad(pictures, (0, right, 0, below), mode="replicate")
-        return self.paint(pictures, self.encoder(pictures), feature)[:, :, :height, :width]
+        narrow = self.precision == "bfloat16" or torch.is_autocast_enabled(pictures.device.type)
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=narrow):
+            painted = self.paint(pictures, self.encoder(pictures), feature)
+        return painted[:, :, :height, :width].float()
 
     def paint(self, pictures: Tensor, maps: Tensor, feature: Tensor) -> Tensor:
         """The way back up, which hears the sound.

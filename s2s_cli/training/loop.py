@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s_cli.errors import RecipeError
-from s2s_cli.networks.layers import fast_precision
+from s2s_cli.networks.hardware import fast_precision, keep_memory
 from s2s_cli.training.recipe import Plan
 from s2s_cli.training.state import Learner, State
 
@@ -110,6 +110,7 @@ def train(
     if checkpoint.exists():
         state.load(checkpoint)
     narrow = fast_precision(device.type) == "bfloat16"
+    keep_memory()
 
     def next_lesson(lessons: Iterator[Lesson]) -> Lesson | None:
         with torch.autocast(device.type, torch.bfloat16, enabled=narrow):

@@ -198,13 +198,8 @@ def test_wrong_usage(stylize, plain, low_wav, options):
     assert stylize(plain, low_wav, *options).code == 2
 
 
-def test_pictures_without_a_sound_and_sounds_without_a_model_are_wrong_usage(
-    stylize, s2s, plain, low_wav
-):
+def test_pictures_without_a_sound_are_wrong_usage(stylize, plain):
     assert stylize(plain, plain).code == 2
-    said = s2s("stylize", plain, low_wav)
-    assert said.code == 2
-    assert "models import avstyle" in " ".join(said.err.split())
 
 
 def test_a_model_that_paints_cannot_restyle(s2s, tiny_model, plain, low_wav):
