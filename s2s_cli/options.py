@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-DEFAULT_MODEL = "pocket"
+DEFAULT_MODEL, DEFAULT_STYLE_MODEL = "pocket", "weather"  # of those that paint, and restyle
 LATEST_START_S = 1_000_000  # eleven days: no file is longer
 LONGEST_WALK = 500  # pictures of a sweep, all of which are in memory
 LARGEST_SEED = 2**32 - 1  # easily typed, and exact in every program that reads the JSON
@@ -129,6 +129,15 @@ Model = Annotated[
         "-m",
         metavar="NAME",
         help="A name that `s2s models list` shows, or a folder.",
+    ),
+]
+StyleModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A model that restyles: a name that `s2s models list` shows, or a folder.",
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]

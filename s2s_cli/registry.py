@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from s2s_cli.networks.biggan import BigGAN
     from s2s_cli.networks.flow import Flow
     from s2s_cli.networks.image_encoder import ImageEncoder
+    from s2s_cli.networks.judge import Judge
     from s2s_cli.networks.stylizer import Stylizer
 
     Generator = BigGAN | Flow
@@ -41,6 +42,8 @@ AUDIO_ENCODER = "audio_encoder.safetensors"
 IMAGE_ENCODER = "image_encoder.safetensors"  # a model can do without it: sounds alone still paint
 GENERATOR = "generator.safetensors"
 STYLIZER = "stylizer.safetensors"  # restyles pictures; it and an audio encoder are a model too
+JUDGE = "judge.safetensors"  # tells what pictures show; a model of its own
+DOES = {GENERATOR: "paints", STYLIZER: "restyles", JUDGE: "judges"}  # what a model is for
 CARD = "card.md"
 SUMS = "SHA256SUMS"
 
@@ -100,7 +103,7 @@ def find(name_or_path: str | Path) -> Path:
     if is_model(path):
         return path
     if os.path.isdir(path) and path.name != str(name_or_path):
-        raise ModelError(f"{path} holds no model: it should contain {GENERATOR} or {STYLIZER}.")
+        raise ModelError(f"{path} holds no model: it should contain one of {', '.join(DOES)}.")
     known = names()
     hint = nearest(str(name_or_path), known) if known else "None is installed; see s2s models pull."
     raise ModelError(f"There is no model called '{name_or_path}'. {hint}")
@@ -115,6 +118,7 @@ def families() -> dict[str, tuple[type[nn.Module], type[Any]]]:
     from s2s_cli.networks.biggan import BigGAN, BigGANConfig
     from s2s_cli.networks.flow import Autoencoder, AutoencoderConfig, Flow, FlowConfig
     from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
+    from s2s_cli.networks.judge import Judge, JudgeConfig
     from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 
     return {
@@ -124,6 +128,7 @@ def families() -> dict[str, tuple[type[nn.Module], type[Any]]]:
         "flow": (Flow, FlowConfig),
         "autoencoder": (Autoencoder, AutoencoderConfig),
         "stylizer": (Stylizer, StylizerConfig),
+        "judge": (Judge, JudgeConfig),
     }
 
 
@@ -367,18 +372,14 @@ def open_model(name_or_path: str | Path, device: str = "cpu") -> Model:
 
     Raises:
         ModelError: there is no such model, or it is incomplete, damaged, or does not fit together;
-            or it only restyles pictures.
+            or it is for something else.
     """
     from s2s_cli.networks.biggan import BigGAN
     from s2s_cli.networks.flow import Flow
     from s2s_cli.networks.image_encoder import ImageEncoder
 
     folder = find(name_or_path)
-    if (folder / STYLIZER).is_file() and not (folder / GENERATOR).is_file():
-        raise ModelError(
-            f"The model '{name_or_path}' restyles pictures and cannot paint new ones: "
-            "name another with --model."
-        )
+    require_use(name_or_path, folder, GENERATOR, "paint new ones")
     audio_encoder = load_audio_encoder(folder).to(device)
     generator = load_network(folder / GENERATOR).to(device)
     if not isinstance(generator, BigGAN | Flow):
@@ -406,16 +407,12 @@ def open_stylizer(name_or_path: str | Path, device: str = "cpu") -> StyleModel:
 
     Raises:
         ModelError: there is no such model, or it is incomplete, damaged, or does not fit together;
-            or it only paints.
+            or it is for something else.
     """
     from s2s_cli.networks.stylizer import Stylizer
 
     folder = find(name_or_path)
-    if (folder / GENERATOR).is_file() and not (folder / STYLIZER).is_file():
-        raise ModelError(
-            f"The model '{name_or_path}' paints pictures and cannot restyle yours: "
-            "name another with --model."
-        )
+    require_use(name_or_path, folder, STYLIZER, "restyle yours")
     audio_encoder = load_audio_encoder(folder).to(device)
     stylizer = load_network_as(Stylizer, folder / STYLIZER).to(device)
     require_one_length({audio_encoder.config.features, stylizer.features}, folder)
@@ -426,6 +423,29 @@ def open_stylizer(name_or_path: str | Path, device: str = "cpu") -> StyleModel:
         stylizer=stylizer,
         sha256=model_sha256(folder),
     )
+
+
+def open_judge(name_or_path: str | Path, device: str = "cpu") -> Judge:
+    """Load the network of a model that judges pictures.
+
+    Raises:
+        ModelError: there is no such model, or it is damaged, or it is for something else.
+    """
+    from s2s_cli.networks.judge import Judge
+
+    folder = find(name_or_path)
+    require_use(name_or_path, folder, JUDGE, "judge any")
+    return load_network_as(Judge, folder / JUDGE).to(device)
+
+
+def require_use(name_or_path: str | Path, folder: Path, file: str, use: str) -> None:
+    """A model that is whole, but for something else, is no damaged one."""
+    does = [verb for name, verb in DOES.items() if (folder / name).is_file()]
+    if does and not (folder / file).is_file():
+        raise ModelError(
+            f"The model '{name_or_path}' {' and '.join(does)} pictures and cannot {use}: "
+            "name another with --model."
+        )
 
 
 def load_network_as(kind: type[Network], path: Path) -> Network:
@@ -472,7 +492,7 @@ class Check:
 
 
 def verify(name_or_path: str | Path) -> list[Check]:
-    """Compare a model with what it says of itself, and let it paint or restyle once.
+    """Compare a model with what it says of itself, and let it paint, restyle or judge once.
 
     Raises:
         ModelError: there is no such model. What is wrong with one that exists is in the checks.
@@ -487,13 +507,19 @@ def verify(name_or_path: str | Path) -> list[Check]:
             checks.append(Check(what))
         except ModelError as error:
             checks.append(Check(what, str(error)))
+    if JUDGE in present:
+        what = "a picture is judged, and every number is finite"
+        try:
+            checks.append(Check(what, fault_in_verdict(open_judge(folder))))
+        except ModelError as error:
+            checks.append(Check(what, str(error)))
     if STYLIZER in present:
         what = "a sound restyles a picture, and it stays finite"
         try:
             checks.append(Check(what, fault_in_restyled(open_stylizer(folder))))
         except ModelError as error:
             checks.append(Check(what, str(error)))
-    if GENERATOR in present or STYLIZER not in present:
+    if GENERATOR in present or not DOES.keys() & set(present):
         what = "a sound becomes a finite picture"
         try:
             checks.append(Check(what, fault_in_picture(open_model(folder))))
@@ -528,11 +554,26 @@ def fault_in_restyled(model: StyleModel) -> str:
     """Restyle noise by noise; returns what is wrong with the picture, or nothing."""
     import torch
 
-    shape = (1, 3, 45, 62)  # no side is a multiple of 4, as most photos'
-    picture = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    picture = noise_to_look_at()
     with torch.inference_mode():
         restyled = model.stylizer(picture, feature_of_noise(model.audio_encoder))
-    return fault_in_pixels(restyled, shape)
+    return fault_in_pixels(restyled, tuple(picture.shape))
+
+
+def fault_in_verdict(judge: Judge) -> str:
+    """Judge noise; returns what is wrong with the logits, or nothing."""
+    import torch
+
+    with torch.inference_mode():
+        logits: Tensor = judge(noise_to_look_at())
+    return "" if logits.isfinite().all() else "some of its logits are not finite"
+
+
+def noise_to_look_at() -> Tensor:
+    """A picture of noise, (1, 3, 45, 62): no side is a multiple of 4, as most photos'."""
+    import torch
+
+    return torch.rand((1, 3, 45, 62), generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 def feature_of_noise(audio_encoder: AudioEncoder) -> Tensor:

@@ -29,10 +29,8 @@ from s2s_cli.picture.photo import Photo, read_photo
 from s2s_cli.studio import Seen, Studio, choose_device
 
 SMALLEST_PX = 16  # a side; in fewer pixels there is no structure to keep
-# Of memory for the maps of one tile. For a photo of 24 megapixels all together then came to 1.5 GB
-# with a stylizer of the published size, in a tenth of its rows, and to 1.8 GB with one of half its
-# width, in half of them.
-WORKING_BYTES = 900 * 10**6
+# Of memory for the maps of one tile.
+WORKING_BYTES = 700 * 10**6
 
 OVERLAP_PX = 96  # of two tiles
 EDGE_PX = 24  # of the overlap that a tile leaves to its neighbour, since it knows no more beyond it

@@ -15,6 +15,7 @@ from s2s_cli.errors import ModelError
 from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
 from s2s_cli.networks.biggan import BigGAN, BigGANConfig
 from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
+from s2s_cli.networks.judge import Judge, JudgeConfig
 from s2s_cli.networks.layers import ResNetConfig
 from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 
@@ -88,7 +89,8 @@ def test_a_shipped_model_comes_before_the_users(pond):
         ("", "There is no model called ''"),
         (
             "/usr",
-            "/usr holds no model: it should contain generator.safetensors or stylizer.safetensors.",
+            "/usr holds no model: it should contain one of generator.safetensors, "
+            "stylizer.safetensors, judge.safetensors.",
         ),
     ],
 )
@@ -344,3 +346,78 @@ def test_a_broken_stylizer_is_refused_in_one_sentence(brush, damage, sentence):
     assert sentence in str(stop.value)
     assert str(brush) in str(stop.value)
     assert not all(check.ok for check in registry.verify("brush"))
+
+
+# Models that judge pictures
+
+
+@pytest.fixture
+def bench(home) -> Path:
+    """A model of one tiny judge of three scenes."""
+    torch.manual_seed(0)
+    folder = home / "bench"
+    registry.save_network(
+        folder / registry.JUDGE, Judge(JudgeConfig(("sea", "fire", "snow"), TINY, picture_px=32))
+    )
+    registry.write_sums(folder)
+    return folder
+
+
+def test_a_judge_comes_back_from_its_file_with_the_same_verdicts(bench):
+    torch.manual_seed(0)
+    written = Judge(JudgeConfig(("sea", "fire", "snow"), TINY, picture_px=32)).eval()
+    judge = registry.open_judge("bench")
+    assert judge.config == written.config
+    picture = torch.rand(2, 3, 50, 40) * 2 - 1
+    assert torch.allclose(judge(picture), written(picture), atol=1e-6)
+
+
+def test_a_judge_passes_every_check(bench):
+    checks = registry.verify("bench")
+    assert [check.what for check in checks if not check.ok] == []
+    assert checks[-1].what == "a picture is judged, and every number is finite"
+    assert len(checks) == 1 + 1 + 1
+
+
+def test_a_judge_that_knows_no_number_fails_its_check(bench):
+    judge = registry.open_judge("bench")
+    judge.trunk.bn1.running_var.fill_(-1.0)  # finite itself, but not its root
+    registry.save_network(bench / registry.JUDGE, judge)
+    registry.write_sums(bench)
+    assert [check.fault for check in registry.verify("bench")] == [
+        "", "", "some of its logits are not finite",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("opened", "cannot"),
+    [(registry.open_model, "paint new ones"), (registry.open_stylizer, "restyle yours")],
+)
+def test_a_judge_neither_paints_nor_restyles(bench, opened, cannot):
+    with pytest.raises(ModelError) as stop:
+        opened("bench")
+    assert str(stop.value) == (
+        f"The model 'bench' judges pictures and cannot {cannot}: name another with --model."
+    )
+
+
+def test_what_paints_or_restyles_is_no_judge(pond, brush):
+    with pytest.raises(ModelError, match="'pond' paints pictures and cannot judge any"):
+        registry.open_judge("pond")
+    with pytest.raises(ModelError, match="'brush' restyles pictures and cannot judge any"):
+        registry.open_judge("brush")
+    (brush / registry.GENERATOR).write_bytes((pond / registry.GENERATOR).read_bytes())
+    with pytest.raises(ModelError, match="'brush' paints and restyles pictures and cannot judge"):
+        registry.open_judge("brush")
+
+
+def test_another_network_in_the_judges_place_is_refused(bench, pond):
+    (bench / registry.JUDGE).write_bytes((pond / registry.IMAGE_ENCODER).read_bytes())
+    with pytest.raises(ModelError, match=r"judge\.safetensors holds another network"):
+        registry.open_judge("bench")
+
+
+def test_a_judge_of_no_scene_cannot_be_built(bench):
+    rewrite(bench / registry.JUDGE, config={"scenes": ["sea", "sea"]})
+    with pytest.raises(ModelError, match="cannot be built: scenes must be at least two different"):
+        registry.open_judge("bench")

@@ -1,12 +1,15 @@
 """``s2s eval``: what a model can do, in numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from s2s_cli import console, options
+
+if TYPE_CHECKING:
+    from s2s_cli.evaluation.control import Measure
 
 app = typer.Typer(help="Measure models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -21,6 +24,23 @@ PhotosPerScene = Annotated[
     int, typer.Option("--photos", min=1, max=10_000, help="Photos of each scene to find again.")
 ]
 SearchSteps = Annotated[int, typer.Option("--steps", min=1, max=100_000, help="As of `s2s edit`.")]
+
+Judge = Annotated[
+    str, typer.Option("--judge", metavar="NAME", help="The model that says what pictures show.")
+]
+Painter = Annotated[
+    str,
+    typer.Option(
+        "--painter", metavar="NAME", help="A model that paints, between whose halves AdaIN works."
+    ),
+]
+Sources = Annotated[
+    str, typer.Option("--from", metavar="SCENES", help="Whose photos are restyled.")
+]
+Targets = Annotated[str, typer.Option("--to", metavar="SCENES", help="Whose sounds are heard.")]
+PairsPerScene = Annotated[
+    int, typer.Option("--pairs", min=1, max=10_000, help="Photos for each scene that is heard.")
+]
 
 
 @app.callback()
@@ -77,11 +97,108 @@ def control(
     for title, total, measured in parts:
         with console.progress(title, total) as bar:
             found = measured(bar.advance)
-        for one in found:
-            if json:
-                console.answer_json(
-                    {"measure": one.name, "value": one.value, "unit": one.unit, "of": one.of}
-                )
-            else:
-                value = f"{one.value:.1f} {one.unit}" if one.unit else f"{one.value:.2f}"
-                console.answer(f"{one.name:<60} {value:<13} {one.of}")
+        tell(found, json)
+
+
+@app.command("judge")
+def judge(
+    model: options.Model = "judge",
+    data: DataFolder = Path("data"),
+    device: options.DeviceOption = options.Device.AUTO,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure how often a judge sees which scene a photo shows.
+
+    Photos are the validation shards of a data folder. Each row of the table is a scene, each column
+    how many of its photos were seen as what.
+    """
+    console.be_quiet(quiet)
+    from s2s_cli import registry
+    from s2s_cli.data.shards import find_shards, load_photos
+    from s2s_cli.evaluation.judging import verdicts_of
+    from s2s_cli.studio import choose_device
+
+    network = registry.open_judge(model, choose_device(device))
+    photos = load_photos(find_shards(data, "photos/val-*.tar"), network.config.picture_px)
+    with console.progress("photos", len(photos.keys)) as bar:
+        verdicts = verdicts_of(network, photos, bar.advance)
+    tell(verdicts.measures(), json)
+    if json:
+        console.answer_json({"scenes": verdicts.scenes, "confusion": verdicts.confusion.tolist()})
+    else:
+        console.answer("\n" + verdicts.table())
+
+
+@app.command("style")
+def style(
+    model: options.StyleModel = options.DEFAULT_STYLE_MODEL,
+    judge: Judge = "judge",
+    painter: Painter = options.DEFAULT_MODEL,
+    data: DataFolder = Path("data"),
+    sources: Sources = "sea,forest,mountain,snow,city",
+    targets: Targets = "rain,snow,storm,fire,dusk",
+    pairs: PairsPerScene = 40,
+    seed: options.Seed = 0,
+    device: options.DeviceOption = options.Device.AUTO,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure how far a model that restyles turns photos into the looks of sounds.
+
+    Photos and sounds are the validation shards of a data folder; what the baselines learn from are
+    its training shards. Which scene a picture shows is told by a judge that saw only photos.
+    """
+    console.be_quiet(quiet)
+    from s2s_cli import registry
+    from s2s_cli.data.shards import find_shards, load_photos, load_sounds
+    from s2s_cli.errors import ModelError
+    from s2s_cli.evaluation import style as measures
+    from s2s_cli.networks.flow import Flow
+    from s2s_cli.restyling import Restyler
+
+    restyler = Restyler.open(model, device)
+    flow = registry.open_model(painter, restyler.device).generator
+    if not isinstance(flow, Flow):
+        raise ModelError(f"The model '{painter}' has no autoencoder: name another with --painter.")
+    hertz = restyler.model.audio_encoder.config.sample_rate
+    trial = measures.Trial(
+        restyler=restyler,
+        judge=registry.open_judge(judge, restyler.device),
+        autoencoder=flow.autoencoder,
+        photos=load_photos(find_shards(data, "photos/val-*.tar"), flow.picture_px),
+        sounds=load_sounds(find_shards(data, "sounds/val-*.tar"), hertz),
+        known_photos=load_photos(find_shards(data, "photos/train-*.tar"), flow.picture_px),
+        known_sounds=load_sounds(find_shards(data, "sounds/train-*.tar"), hertz),
+        sources=names_of(sources),
+        targets=names_of(targets),
+        pairs_per_scene=pairs,
+        seed=seed,
+    )
+    louder = sum(pair.scene in measures.LOUDER for pair in trial.pairs)
+    parts = [
+        ("looks", len(trial.pairs), measures.looks),
+        ("structure", len(trial.pairs), measures.structure_kept),
+        ("louder", louder, measures.louder_is_further),
+    ]
+    for title, total, measured in parts:
+        with console.progress(title, total) as bar:
+            found = measured(trial, bar.advance)
+        tell(found, json)
+
+
+def names_of(listed: str) -> list[str]:
+    """The names in a list with commas, each once."""
+    return list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
+
+
+def tell(measures: Sequence["Measure"], json: bool) -> None:
+    """One line a number."""
+    for one in measures:
+        if json:
+            console.answer_json(
+                {"measure": one.name, "value": one.value, "unit": one.unit, "of": one.of}
+            )
+        else:
+            value = f"{one.value:.1f} {one.unit}" if one.unit else f"{one.value:.2f}"
+            console.answer(f"{one.name:<60} {value:<13} {one.of}")

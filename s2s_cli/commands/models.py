@@ -55,7 +55,7 @@ def show(name: Name, json: options.Json = False) -> None:
 
 @app.command("verify")
 def verify(name: Name, json: options.Json = False) -> None:
-    """Check a model's hashes, keys and weights, and let it paint or restyle once."""
+    """Check a model's hashes, keys and weights, and let it paint, restyle or judge once."""
     from s2s_cli import registry
 
     checks = registry.verify(name)

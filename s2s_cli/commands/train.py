@@ -61,7 +61,7 @@ def train(
 
     from s2s_cli.studio import choose_device
     from s2s_cli.training.curriculum import OutOfTimeError, curriculum_of
-    from s2s_cli.training.recipe import StyleRecipe, read_recipe
+    from s2s_cli.training.recipe import JudgingRecipe, StyleRecipe, read_recipe
 
     plan = read_recipe(recipe)
     run = out or Path("runs") / plan.name
@@ -84,6 +84,10 @@ def train(
         except OutOfTimeError:
             console.note(f"The time is over; the same command goes on from {run}.")
             raise typer.Exit from None
-    verb = "stylize photo.jpg" if isinstance(plan, StyleRecipe) else "generate"
-    console.note(f"Done. Try it: s2s {verb} rain.wav --model {model}")
+    use = "generate rain.wav"
+    if isinstance(plan, StyleRecipe):
+        use = "stylize photo.jpg rain.wav"
+    elif isinstance(plan, JudgingRecipe):
+        use = f"eval judge --data {data}"
+    console.note(f"Done. Try it: s2s {use} --model {model}")
     console.answer(model)

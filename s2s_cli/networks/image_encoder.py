@@ -48,22 +48,22 @@ class ImageEncoder(nn.Module):
     def prepare(self, pictures: Tensor) -> Tensor:
         """pictures: (batch, 3, h, w) in [-1, 1]. Returns the trunk's input, any size squashed."""
         side = self.config.picture_px
-        squash = self.config.squash_px
-        if squash:
-            if pictures.shape[-2:] != (squash, squash):
-                pictures = F.interpolate(
-                    pictures, (squash, squash), mode="bilinear", antialias=True
-                )
-            if squash != side:
-                pictures = F.interpolate(pictures, (side, side), mode="bicubic", align_corners=True)
-        elif pictures.shape[-2:] != (side, side):
-            pictures = F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
+        pictures = squash(pictures, self.config.squash_px or side)
+        if pictures.shape[-1] != side:
+            pictures = F.interpolate(pictures, (side, side), mode="bicubic", align_corners=True)
         return scale_pixels(pictures)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """pictures: (batch, 3, h, w) in [-1, 1]. Returns features (batch, features)."""
         pooled: Tensor = self.trunk(self.prepare(pictures))
         return (pooled - self.feature_mean) / self.feature_std
+
+
+def squash(pictures: Tensor, side_px: int) -> Tensor:
+    """Any size (batch, 3, h, w) brought to a square, smoothed where it shrinks."""
+    if pictures.shape[-2:] == (side_px, side_px):
+        return pictures
+    return F.interpolate(pictures, (side_px, side_px), mode="bilinear", antialias=True)
 
 
 def scale_pixels(pictures: Tensor) -> Tensor:

@@ -60,9 +60,11 @@ class StylizerConfig:
     def bytes_per_px(self) -> int:
         """About how much memory a pixel needs on its way, at the widest place.
 
-        That is on the way up: the enlarged maps, the convolved ones, and their norm's.
+        That is at its own side: on the way down or up, the maps that come in, the convolved ones,
+        and what their norm makes of them.
         """
-        return 4 * (self.up[0] + 4 * self.up[1])
+        (coming_down, down, _), (coming_up, up) = self.down, self.up
+        return 4 * max(coming_down + 4 * down, coming_up + 4 * up)
 
     @property
     def nce_channels(self) -> tuple[int, ...]:

@@ -16,8 +16,10 @@ from s2s_cli.errors import RecipeError
 from s2s_cli.networks.config import to_table
 from s2s_cli.networks.flow import Autoencoder, Flow
 from s2s_cli.networks.image_encoder import ImageEncoder
+from s2s_cli.networks.judge import Judge
+from s2s_cli.training.judging import LearnJudge
 from s2s_cli.training.loop import Stage, Watch, train
-from s2s_cli.training.recipe import Recipe, StyleRecipe
+from s2s_cli.training.recipe import JudgingRecipe, Recipe, StyleRecipe
 from s2s_cli.training.steps import (
     LearnAudioEncoder,
     LearnAutoencoder,
@@ -27,7 +29,7 @@ from s2s_cli.training.steps import (
 from s2s_cli.training.style import LearnStylizer
 
 Network = TypeVar("Network", bound=nn.Module)
-AnyRecipe = TypeVar("AnyRecipe", Recipe, StyleRecipe)
+AnyRecipe = TypeVar("AnyRecipe", Recipe, StyleRecipe, JudgingRecipe)
 AnyStage = TypeVar("AnyStage", bound=Stage)
 
 
@@ -41,6 +43,8 @@ class Curriculum(ABC, Generic[AnyRecipe]):
     A stage that is done leaves ``NETWORK.safetensors`` in the run folder and is not learned again;
     one that was interrupted goes on from its checkpoint. The finished model is ``RUN/model``.
     """
+
+    hears = True  # sounds, too
 
     def __init__(
         self,
@@ -56,7 +60,7 @@ class Curriculum(ABC, Generic[AnyRecipe]):
         self.run, self.device, self.watch = run, device, watch
         self.deadline = time.monotonic() + budget_s
         photo_shards = find_shards(data, recipe.data.photos)
-        self.sound_shards = find_shards(data, recipe.data.sounds)
+        self.sound_shards = find_shards(data, recipe.data.sounds) if self.hears else []
         run.mkdir(parents=True, exist_ok=True)
         self.settle()  # before the photos, which take their time to decode
         self.photos = load_photos(photo_shards, recipe.data.photo_px).to(device)
@@ -121,17 +125,19 @@ class Curriculum(ABC, Generic[AnyRecipe]):
 
 
 def curriculum_of(
-    recipe: Recipe | StyleRecipe,
+    recipe: Recipe | StyleRecipe | JudgingRecipe,
     data: Path,
     run: Path,
     *,
     device: torch.device,
     watch: Watch,
     budget_s: float = float("inf"),
-) -> Curriculum[Recipe] | Curriculum[StyleRecipe]:
-    """The curriculum that a recipe asks for: a model that paints, or one that restyles."""
+) -> Curriculum[Recipe] | Curriculum[StyleRecipe] | Curriculum[JudgingRecipe]:
+    """The curriculum that a recipe asks for: a model that paints, restyles or judges."""
     if isinstance(recipe, StyleRecipe):
         return StylizerCurriculum(recipe, data, run, device=device, watch=watch, budget_s=budget_s)
+    if isinstance(recipe, JudgingRecipe):
+        return JudgeCurriculum(recipe, data, run, device=device, watch=watch, budget_s=budget_s)
     return PainterCurriculum(recipe, data, run, device=device, watch=watch, budget_s=budget_s)
 
 
@@ -210,3 +216,20 @@ class StylizerCurriculum(Curriculum[StyleRecipe]):
             )
             registry.save_network(self.run / registry.STYLIZER, learned.get_submodule("stylizer"))
         return self.finished(registry.AUDIO_ENCODER, registry.STYLIZER)
+
+
+class JudgeCurriculum(Curriculum[JudgingRecipe]):
+    """One stage, on photos alone."""
+
+    hears = False
+
+    def learn(self) -> Path:
+        """A judge."""
+
+        def learn() -> Judge:
+            network = self.train(self.begin(lambda: LearnJudge(self.recipe.judge, self.photos)))
+            assert isinstance(network, Judge)
+            return network
+
+        self.learned(Judge, registry.JUDGE, learn)
+        return self.finished(registry.JUDGE)

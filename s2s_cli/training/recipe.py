@@ -1,11 +1,11 @@
 """A recipe: every setting that trained a model, in one TOML file, checked before anything runs."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.errors import RecipeError
@@ -14,6 +14,7 @@ from s2s_cli.networks.config import from_table
 from s2s_cli.networks.discriminators import PatchGANConfig
 from s2s_cli.networks.flow import GROUPS, AutoencoderConfig, FlowConfig
 from s2s_cli.networks.image_encoder import ImageEncoderConfig
+from s2s_cli.networks.judge import JudgeConfig
 from s2s_cli.networks.stylizer import SHRINKS, StylizerConfig
 
 
@@ -125,14 +126,22 @@ class StylizerRecipe:
     network: StylizerConfig = field(default_factory=StylizerConfig)
     audio: AudioEncoderConfig = field(default_factory=published_avstyle)
     critic: PatchGANConfig = field(default_factory=PatchGANConfig)
+    critic_from: str | None = None  # the model whose image encoder judges; None = a critic, above
     critic_pace: Pace = field(default_factory=Pace)
     structure_pace: Pace = field(default_factory=Pace)  # of the head behind PatchNCE, or the cycle
     crop_px: int = 256  # side of what is cut out of a photo
     window: Literal["random", "first"] = "random"  # as the paper says, or as its code does
     audio_from: str | None = None  # the model whose audio encoder is gone on from; None = scratch
+    audio_learns: bool = True  # with the stylizer; else it is only brought to unit features
     init_gain: float = 0.02  # of the Xavier-normal first weights of all but the audio encoder
     structure: Literal["nce", "cycle"] = "nce"  # what keeps the photo's structure
-    structure_weight: float = 0.5  # beside the adversarial loss, which weighs 1
+    adversarial_weight: float = 1.0
+    structure_weight: float = 0.5
+    # How far means and deviations of the maps of critic_from's image encoder are from those of
+    # photos that go with the sound: what most of a look is, learned much sooner than to deceive.
+    statistics_weight: float = 0.0
+    photos_per_sound: int = 8  # whose means and deviations are averaged
+    mismatch_weight: float = 0.0  # of photos with another scene's sound, which shall look wrong
     identity_weight: float = 0.5  # a photo that goes with the sound already should stay as it is
     patches: int = 256  # places that PatchNCE compares in each layer
     head_width: int = 256  # of the layers in which it compares
@@ -142,7 +151,9 @@ class StylizerRecipe:
     # end a sound wants its own scene's look, at the quiet end any source photo goes with it.
     quiet_db: float = 0.0
     loud_db: float = 0.0  # equal to quiet_db = sounds stay as they are, and all are loud
-    stillness: float = 0.0  # weight of the L1 distance from the source, at the quiet end
+    # Weight of the squared distance from the source: all of it at the quiet end, a tenth at the
+    # loud end. Squared, because few large changes are blots and many small ones are a look.
+    stillness: float = 0.0
     evenness: float = 1.0  # 0 draws sounds and source photos equally often, 1 draws their scenes
 
     @property
@@ -173,6 +184,12 @@ class StyleRecipe:
                 f"stylizer.audio.features = {recipe.audio.features} must equal "
                 f"stylizer.network.features = {recipe.network.features}"
             )
+        if not recipe.audio_learns and (recipe.audio_from is None or recipe.audio.relu):
+            yield "stylizer.audio_learns = false asks for stylizer.audio_from, and for no relu"
+        if recipe.critic_from is not None and recipe.audio_learns:
+            yield "stylizer.critic_from asks for stylizer.audio_learns = false"
+        if recipe.statistics_weight and recipe.critic_from is None:
+            yield "stylizer.statistics_weight asks for stylizer.critic_from"
         if recipe.audio.front_end not in FRONT_ENDS:
             yield f"stylizer.audio.front_end must be one of {', '.join(FRONT_ENDS)}"
         if not 32 <= recipe.crop_px <= self.data.photo_px or recipe.crop_px % SHRINKS:
@@ -183,7 +200,14 @@ class StyleRecipe:
         for place, scenes in (("sources", recipe.sources), ("targets", recipe.targets)):
             if not scenes:
                 yield f"stylizer.{place} must name a scene"
-        for place in ("structure_weight", "identity_weight", "stillness"):
+        for place in (
+            "adversarial_weight",
+            "structure_weight",
+            "identity_weight",
+            "mismatch_weight",
+            "statistics_weight",
+            "stillness",
+        ):
             if getattr(recipe, place) < 0:
                 yield f"stylizer.{place} must not be negative"
         if recipe.loud_db < recipe.quiet_db:
@@ -192,6 +216,48 @@ class StyleRecipe:
             yield "stylizer.loud_db asks for an audio encoder that hears loudness"
         if recipe.stillness and not recipe.by_loudness:
             yield "stylizer.stillness asks for stylizer.loud_db above stylizer.quiet_db"
+
+
+@dataclass(frozen=True)
+class JudgeRecipe:
+    """Photos are told apart by their scenes, which the shards' folders name."""
+
+    plan: Plan
+    network: JudgeConfig
+    crop_px: int = 96  # side of a view
+    smallest_crop: float = 0.25  # share of the photo's area
+    mixed: float = 0.5  # share of the views that are blended with another (mixup, arXiv:1710.09412)
+    smoothing: float = 0.1  # of each label, spread over all scenes
+    evenness: float = 0.5  # 0 draws photos equally often, 1 draws scenes equally often
+
+
+@dataclass(frozen=True)
+class JudgingRecipe:
+    """A model that judges pictures: nothing but a judge."""
+
+    name: str
+    judge: JudgeRecipe
+    seed: int = 0
+    data: Data = field(default_factory=Data)
+
+    def __post_init__(self) -> None:
+        faults = list(self.misfits())
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def misfits(self) -> Iterator[str]:
+        """Settings that are right alone, but not together."""
+        recipe = self.judge
+        if recipe.network.resnet.in_channels != 3:
+            yield "judge.network.resnet.in_channels must be 3, for red, green and blue"
+        if not 0 < recipe.crop_px <= self.data.photo_px:
+            yield (
+                f"judge.crop_px = {recipe.crop_px} must be "
+                f"at most data.photo_px = {self.data.photo_px}"
+            )
+        for place in ("smallest_crop", "mixed", "smoothing", "evenness"):
+            if not 0 <= getattr(recipe, place) <= 1:
+                yield f"judge.{place} = {getattr(recipe, place):g} must be between 0 and 1"
 
 
 @dataclass(frozen=True)
@@ -236,16 +302,22 @@ class Recipe:
             yield "generator.blend must be at most generator.neighbours"
 
 
-def read_recipe(path: Path) -> Recipe | StyleRecipe:
-    """The recipe of a TOML file: with a table ``stylizer`` that of a model that restyles photos.
+def read_recipe(path: Path) -> Recipe | StyleRecipe | JudgingRecipe:
+    """The recipe of a TOML file, which tells what it trains by its tables.
+
+    With a table ``stylizer`` that is a model that restyles photos, with ``judge`` one that judges
+    pictures, else one that paints. A recipe that ``extends`` another, named by its path from here,
+    holds only what differs.
 
     Raises:
         RecipeError: the file is missing or not TOML, or settings do not fit: all of them, at once.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_tables(path)
         if "stylizer" in table:
             return from_table(StyleRecipe, table)
+        if "judge" in table:
+            return from_table(JudgingRecipe, table)
         # The generator decodes with the very autoencoder that was trained before it.
         with suppress(AttributeError, KeyError, TypeError):  # not tables: from_table will say so
             shared = table.get("autoencoder", {}).get("network", {})
@@ -257,3 +329,31 @@ def read_recipe(path: Path) -> Recipe | StyleRecipe:
         ) from fault
     except ValueError as fault:  # TOMLDecodeError is one too
         raise RecipeError(f"The recipe {path} does not fit: {fault}.") from fault
+
+
+def read_tables(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tables of a TOML file over those of the one that it extends.
+
+    Raises:
+        ValueError: a recipe extends itself, or what it extends is no path.
+    """
+    if path.resolve() in extending:
+        raise ValueError(f"{path} extends itself")
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    extended = table.pop("extends", None)
+    if extended is None:
+        return table
+    if not isinstance(extended, str):
+        raise ValueError(f"extends = {extended!r} must be the path of a recipe")
+    return laid_over(read_tables(path.parent / extended, (*extending, path.resolve())), table)
+
+
+def laid_over(table: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables with some entries replaced, table by table; names may be spelt with - or _."""
+    spelt = {name.replace("-", "_"): name for name in table}
+    for name, value in changes.items():
+        known = spelt.get(name.replace("-", "_"), name)
+        if isinstance(value, Mapping) and isinstance(table.get(known), dict):
+            value = laid_over(table[known], value)
+        table[known] = value
+    return table
