@@ -41,16 +41,17 @@ def assert_agrees(ours: Tensor, golden: Tensor, rounded: bool = False) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "make"),
+    ("name", "make", "kept"),  # of the frames, every how many are in the file
     [
-        ("spec_clip", lambda clip: clip),
-        ("spec_tiled_first_40000", lambda clip: clip[:40_000].repeat(4)),
-        ("spec_times_4_clipped", lambda clip: 4 * clip),
+        ("spec_clip", lambda clip: clip, 1),
+        ("spec_tiled_first_40000", lambda clip: clip[:40_000].repeat(4), 8),
+        ("spec_times_4_clipped", lambda clip: 4 * clip, 8),
     ],
 )
-def test_the_spectrogram_is_the_authors(name, make):
+def test_the_spectrogram_is_the_authors(name, make, kept):
     golden = vectors("sound2scene_spectrogram")
-    assert_agrees(standardised(make(golden["clip"])[None])[0], golden[name], rounded=True)
+    spectrogram = standardised(make(golden["clip"])[None])[0, :, ::kept]
+    assert_agrees(spectrogram, golden[name], rounded=True)
 
 
 def test_the_audio_encoder_is_the_authors():
