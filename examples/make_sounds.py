@@ -147,6 +147,18 @@ def city(chance: Generator) -> Sound:
     return at_level(reverberant(chance, sound, 0.4, 0.4), -27)
 
 
+def snow(chance: Generator) -> Sound:
+    """Someone walks through deep snow: each step gives way twice, under the heel and the toe."""
+    bands = {40: -12, 90: -3, 180: 0, 400: 0, 800: -1, 1500: -5, 3000: -14, 5000: -21, 8000: -26}
+    crunching = at_level(noise(chance, bands) * (1 + 0.7 * flutter(chance, 60)), 0)
+    tread = np.zeros(SAMPLES)
+    for step in np.arange(8) * 5 / 8:
+        early, loud = chance.uniform(0, 0.05), chance.uniform(0.7, 1)
+        tread += loud * swell(step + early, rise=0.06, fall=0.05)
+        tread += 0.8 * loud * swell(step + early + 0.17, rise=0.08, fall=0.06)
+    return at_level(at_level(crunching * tread, -30) + at_level(noise(chance, bands), -44), -30)
+
+
 def noise(chance: Generator, bands: Bands) -> Sound:
     """Circular noise; ``bands`` gives its density in dB at some Hz, straight lines between."""
     spectrum = np.fft.rfft(chance.normal(size=SAMPLES))
@@ -238,6 +250,7 @@ SCENES: tuple[Callable[[Generator], Sound], ...] = (
     dog,
     cat,
     city,
+    snow,
 )
 
 

@@ -114,9 +114,10 @@ class Trial:
         style = as_pictures(self.known_photos.pictures[pair.style])
         return adain(self.autoencoder, self.original(pair)[None], style[None], strength)[0]
 
-    def seen(self, picture: Tensor) -> str:
-        """Which scene the judge sees in a picture."""
-        return self.judge.config.scenes[int(self.judge(picture[None])[0].argmax())]
+    def likely(self, picture: Tensor) -> dict[str, float]:
+        """How likely the judge thinks each scene is; all together 1."""
+        shares = self.judge(picture[None])[0].softmax(dim=0)
+        return dict(zip(self.judge.config.scenes, shares.tolist(), strict=True))
 
     def change(self, picture: Tensor, original: Tensor) -> float:
         """How far the judge's description moved: 1 - cosine, from 0 to 2."""
@@ -136,9 +137,12 @@ def wave_of(kept: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 
 @torch.inference_mode()
 def looks(trial: Trial, watch: Watch) -> list[Measure]:
-    """How often the judge sees the sound's scene, for each method and each scene (Tables 1, 2)."""
+    """How often the judge sees the sound's scene, for each method and each scene (Tables 1, 2).
+
+    How likely it thinks the scene on average tells apart what it sees as another scene alike.
+    """
     methods = ("the photo itself", "by its sound", "class prediction", "keyword", "AdaIN")
-    found: dict[tuple[str, str], list[bool]] = {}
+    found: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for pair in trial.pairs:
         feature = trial.feature(pair)
         pictures = (
@@ -149,14 +153,17 @@ def looks(trial: Trial, watch: Watch) -> list[Measure]:
             trial.adain(pair),
         )
         for method, picture in zip(methods, pictures, strict=True):
-            found.setdefault((pair.scene, method), []).append(trial.seen(picture) == pair.scene)
+            likely = trial.likely(picture)
+            seen = max(likely, key=lambda scene: likely[scene]) == pair.scene
+            found.setdefault((pair.scene, method), []).append((seen, likely[pair.scene]))
         watch()
     measures = []
     for scene in (*trial.targets, "all"):
-        of = f"{trial.pairs_per_scene * (len(trial.targets) if scene == 'all' else 1)} photos"
         for method in methods:
-            right = [one for s in trial.targets if scene in (s, "all") for one in found[s, method]]
-            measures.append(Measure(f"seen as {scene}: {method}", share(right), "", of))
+            told = [one for s in trial.targets if scene in (s, "all") for one in found[s, method]]
+            seen, shares = zip(*told, strict=True)
+            of = f"{len(told)} photos; {np.mean(shares):.3f} likely"
+            measures.append(Measure(f"seen as {scene}: {method}", share(seen), "", of))
     return measures
 
 

@@ -106,6 +106,16 @@ def test_a_look_counts_where_the_judge_sees_it(trial, amplitude, share):
     assert found["seen as all: by its sound"] == share
 
 
+def test_how_likely_a_look_is_tells_more_than_which_is_likeliest(trial):
+    (itself, restyled, *_) = looks(trial(0.3), lambda: None)
+    # Blue and red of 40 and 120, in [-1, 1]; the judge's logits are the difference, up and down.
+    before, after = -80 / 127.5, (40 + 200 * 0.3 - 120) / 127.5
+    for measure, blueness in ((itself, before), (restyled, after)):
+        likely = 1 / (1 + np.exp(-2 * blueness))
+        told = float(measure.of.removeprefix("4 photos; ").removesuffix(" likely"))
+        assert told == pytest.approx(likely, abs=0.005)  # pixels are whole numbers
+
+
 def test_louder_must_move_a_photo_further(trial):
     assert told(louder_is_further(trial(), lambda: None)) == {
         "louder rain moves a photo further": 1
