@@ -154,16 +154,16 @@ def looks(trial: Trial, watch: Watch) -> list[Measure]:
         )
         for method, picture in zip(methods, pictures, strict=True):
             likely = trial.likely(picture)
-            seen = max(likely, key=lambda scene: likely[scene]) == pair.scene
-            found.setdefault((pair.scene, method), []).append((seen, likely[pair.scene]))
+            right = max(likely, key=lambda scene: likely[scene]) == pair.scene
+            found.setdefault((pair.scene, method), []).append((right, likely[pair.scene]))
         watch()
     measures = []
     for scene in (*trial.targets, "all"):
         for method in methods:
             told = [one for s in trial.targets if scene in (s, "all") for one in found[s, method]]
-            seen, shares = zip(*told, strict=True)
-            of = f"{len(told)} photos; {np.mean(shares):.3f} likely"
-            measures.append(Measure(f"seen as {scene}: {method}", share(seen), "", of))
+            seen = share([outcome for outcome, _ in told])
+            of = f"{len(told)} photos; {np.mean([likely for _, likely in told]):.3f} likely"
+            measures.append(Measure(f"seen as {scene}: {method}", seen, "", of))
     return measures
 
 

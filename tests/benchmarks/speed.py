@@ -13,15 +13,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from s2s_cli import registry
 from s2s_cli.networks.biggan import BigGAN, fold_spectral_norm, published_128
+from s2s_cli.options import DEFAULT_STYLE_MODEL
+from s2s_cli.picture.photo import Photo
+from s2s_cli.restyling import Restyler
 
 ROOT = Path(__file__).parents[2]
 RAIN = ROOT / "examples" / "sounds" / "rain.wav"
+SIZES = {"256 px": (256, 256), "1080p": (1080, 1920)}
 
 
 def seconds(work: Callable[[], object], runs: int = 5) -> float:
@@ -84,6 +89,37 @@ def spectral_norm_each_call() -> float:
         )
 
 
+def stylizers(peaks: dict[str, float]) -> None:
+    """Print pictures per second of the shipped stylizer, beside the same network run naively.
+
+    Naively is in float32, with the channels first, one picture a time, and with the C library's own
+    ways with memory: so that comes before anything is opened for use.
+    """
+    folder = registry.find(DEFAULT_STYLE_MODEL)
+    plain = registry.open_stylizer(folder).stylizer.to(memory_format=torch.contiguous_format)
+    chance = np.random.default_rng(0)
+    naive, flops = {}, {}
+    for name, (height, width) in SIZES.items():
+        picture, feature = torch.rand(1, 3, height, width) * 2 - 1, torch.randn(1, plain.features)
+        with torch.inference_mode():
+            with FlopCounterMode(display=False) as counter:
+                plain(picture, feature)
+            flops[name] = counter.get_total_flops()
+            naive[name] = seconds(lambda p=picture, f=feature: plain(p, f), runs=3)
+        print(f"weather, naively, {name:<6} {1 / naive[name]:7.2f} pictures/s")
+    for precision in peaks:
+        restyler = Restyler.open(folder, "cpu", precision)
+        for name, (height, width) in SIZES.items():
+            pixels = chance.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            photo, feature = Photo(pixels, None, None, "", ""), torch.randn(plain.features)
+            took = seconds(lambda p=photo, f=feature, r=restyler: r.restyle(p, f), runs=3)
+            share = flops[name] / took / peaks[precision]
+            print(
+                f"weather, {precision:<9} {name:<6} {1 / took:7.2f} pictures/s   {share:6.1%} of "
+                f"the peak, {naive[name] / took:.1f} times as fast as naively"
+            )
+
+
 def main() -> None:
     """Print everything."""
     threads = torch.get_num_threads()
@@ -106,6 +142,9 @@ def main() -> None:
             "sh", "-c", f'rm -f "{out}"; "$@"', "-", *s2s, "generate", RAIN, "--out", out
         )
     print(f"s2s generate, cold     {cold:6.2f} s   {cold - with_torch:+.2f} s to importing torch")
+
+    print("\nStylizer: files are neither read nor written")
+    stylizers(peaks)
 
     print("\nGenerators")
     generators(registry.open_model("pocket").generator, "pocket, 128 px", peaks)
