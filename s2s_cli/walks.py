@@ -389,9 +389,9 @@ class Walk:
     ) -> Picture:
         """Every gain of the first sound by every gain, or share, of the second.
 
-        Of a ``Restyle`` it is every photo by every sound: the rows are the place of each photo, the
-        columns count the sounds, and the ends are the photos, the sounds, and perhaps one that is
-        mixed into each of them.
+        Of a ``Restyle`` it is every photo, itself first, by every sound: the rows are the place of
+        each photo, the columns count the sounds, and the ends are the photos, the sounds, and
+        perhaps one that is mixed into each of them.
 
         ``advance`` is called after each picture.
         """
@@ -430,13 +430,17 @@ class Walk:
             advance()
             return picture
 
+        def itself(photo: End) -> Picture:
+            one = replace(self, plan=plan, ends=(photo,))
+            return resize(one.frame(plan.photo(one.ends, self.look).pixels), CELL_PX)
+
         return table(
             [
-                [cell(photo, sound, at) for sound in heard]
+                [itself(photo), *(cell(photo, sound, at) for sound in heard)]
                 for photo, at in zip(photos, rows, strict=True)
             ],
             labels_of(photos),
-            labels_of(heard),
+            ["the photo", *labels_of(heard)],
         )
 
     def provenance(self, **form: Scalar | Sequence[Scalar]) -> Provenance:

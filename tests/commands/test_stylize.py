@@ -106,6 +106,18 @@ def test_every_photo_by_every_sound_and_the_page_of_all(stylize, photo, plain, l
     assert statuses == ["kept", "kept", "written", "kept", "kept"]
 
 
+def test_the_page_begins_with_the_photo_itself(stylize, tmp_path, low_wav):
+    colour = (31, 120, 200)
+    path = tmp_path / "sky.png"
+    Image.new("RGB", (32, 32), colour).save(path)
+    stylize(path, low_wav, "--sheet", "-o", "out/")
+    page = pixels("out/sheet.png")
+    is_photo = (page == colour).all(axis=2)
+    columns = np.flatnonzero(is_photo.any(axis=0))
+    assert is_photo.sum() > 0.3 * page.shape[0] * page.shape[1] / 2  # one cell of two
+    assert columns.max() < page.shape[1] / 2 + 20  # the left one
+
+
 @pytest.mark.parametrize("sweep", ["volume", "mix"])
 @pytest.mark.parametrize("out", ["x.gif", "x.png", "x.mp4"])
 def test_a_sweep_moves_or_is_a_strip(stylize, s2s, photo, low_wav, high_wav, sweep, out):
