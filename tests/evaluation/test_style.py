@@ -1,9 +1,14 @@
 """What ``s2s eval style`` counts, on methods whose answers are known."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from conftest import randomise
 
+from s2s_cli import registry
 from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.errors import DataError, ModelError
 from s2s_cli.evaluation.baselines import Labels, adain
@@ -15,6 +20,8 @@ from s2s_cli.evaluation.style import (
     structure_kept,
 )
 from s2s_cli.networks.flow import Autoencoder, AutoencoderConfig
+from s2s_cli.networks.judge import Judge, JudgeConfig
+from s2s_cli.networks.layers import ResNetConfig
 
 PX = 16
 SCENES = ("deep", "rain")
@@ -221,3 +228,46 @@ def test_a_judge_that_does_not_know_the_scene(trial, monkeypatch):
     monkeypatch.setattr(Blueness.config, "scenes", ("deep", "sea"))
     with pytest.raises(ModelError, match="does not know rain"):
         trial()
+
+
+@pytest.fixture
+def data(tiny_data, tmp_path):
+    """Shards in which what is validated is what was learned from."""
+    for kind in ("photos", "sounds"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for part in ("train", "val"):
+            shutil.copy(tiny_data / kind / "train-000.tar", tmp_path / f"data/{kind}/{part}-0.tar")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def judge(tmp_path):
+    resnet = ResNetConfig(depths=(1, 1, 1, 1), widths=(8, 8, 8, 16))
+    network = randomise(Judge(JudgeConfig(("deep", "shrill"), resnet, 32)), 0)
+    registry.save_network(tmp_path / "judge" / registry.JUDGE, network)
+    return tmp_path / "judge"
+
+
+def test_the_command_prints_every_number_the_same_each_time(
+    s2s, style_model, tiny_model, biggan_model, judge, data
+):
+    def evaluate(*more):
+        return s2s(
+            "eval", "style", "-m", style_model, "--judge", judge, "--painter", tiny_model,
+            "--data", data, "--from", "deep", "--to", "shrill", "--pairs", 3, "--json", *more,
+        )  # fmt: skip
+
+    said = evaluate()
+    assert said.code == 0, said.err
+    told = [json.loads(line) for line in said.lines]
+    assert [one["measure"] for one in told[:3]] == [
+        "seen as shrill: the photo itself",
+        "seen as shrill: by its sound",
+        "seen as shrill: class prediction",
+    ]
+    assert len(told) == 14
+    assert evaluate().lines == said.lines
+    assert evaluate("--seed", 1).lines != said.lines
+    refused = evaluate("--painter", biggan_model)
+    assert (refused.code, refused.lines) == (1, [])
+    assert "has no autoencoder" in refused.err
