@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from s2s_cli.audio.mixing import apply_gain_db
@@ -201,6 +202,15 @@ def structure_kept(trial: Trial, watch: Watch) -> list[Measure]:
             Measure("  at the same change", at_same, "", f"changed by {change:.2f}"),
         ]
     return measures
+
+
+def structure_at(line: NDArray[np.float64], change: float) -> float:
+    """Where a line of change and structure, (strengths, 2), is at some change.
+
+    It begins at the photo itself, which has changed by nothing and keeps everything.
+    """
+    changes, kept = np.concatenate([[[0.0, 1.0]], line]).T
+    return float(np.interp(change, changes, kept))
 
 
 @torch.inference_mode()

@@ -17,6 +17,7 @@ from s2s_cli.evaluation.style import (
     looks,
     louder_is_further,
     structure,
+    structure_at,
     structure_kept,
 )
 from s2s_cli.networks.flow import Autoencoder, AutoencoderConfig
@@ -147,6 +148,13 @@ def test_structure_is_compared_at_one_change_of_style(trial):
     assert measures[1].of == measures[3].of
     # A constant of blue leaves the drawing as it is.
     assert measures[0].value == measures[1].value == pytest.approx(1, abs=1e-3)
+
+
+def test_a_line_begins_at_the_photo_itself_and_is_straight_in_between():
+    line = np.array([[0.2, 0.9], [0.4, 0.5]])
+    assert [structure_at(line, change) for change in (0, 0.1, 0.2, 0.3, 0.4)] == pytest.approx(
+        [1, 0.95, 0.9, 0.7, 0.5]
+    )
 
 
 def test_structure_of_ssim_by_hand():
