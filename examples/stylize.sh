@@ -6,5 +6,5 @@ cd "$(dirname "$0")"
 mkdir -p figures
 s2s stylize pictures/sea.png pictures/birds.png pictures/wind.png pictures/city.png \
     sounds/rain.wav sounds/snow.wav sounds/storm.wav sounds/fire.wav sounds/crickets.wav \
-    --sheet -o figures/stylize "$@"
+    --gain 6 --sheet -o figures/stylize "$@"
 s2s stylize pictures/sea.png sounds/fire.wav --volume-sweep 7 -o figures/stylize/sea_fire.jpg "$@"
