@@ -141,6 +141,29 @@ StyleModel = Annotated[
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+Length = Annotated[
+    float | None,
+    typer.Option(
+        "--length",
+        min=0.1,
+        max=LATEST_START_S,
+        callback=not_nan,
+        metavar="SECONDS",
+        help="Of the film. Default: to the end of the sound or video.",
+        show_default=False,
+    ),
+]
+Smooth = Annotated[
+    float,
+    typer.Option(
+        "--smooth",
+        min=0,
+        max=60,
+        callback=not_nan,
+        metavar="SECONDS",
+        help="Over which what is heard during a film is smoothed; 0 not at all.",
+    ),
+]
 Sheet = Annotated[
     bool,
     typer.Option(

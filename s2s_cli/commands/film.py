@@ -6,7 +6,6 @@ import typer
 
 from s2s_cli import console, options
 
-LONGEST_S = 1_000_000.0  # of everything that is counted in seconds
 
 Sound = Annotated[
     str,
@@ -26,18 +25,6 @@ Out = Annotated[
         show_default=False,
     ),
 ]
-Length = Annotated[
-    float | None,
-    typer.Option(
-        "--length",
-        min=0.1,
-        max=LONGEST_S,
-        callback=options.not_nan,
-        metavar="SECONDS",
-        help="Of the film. Default: to the end of the sound.",
-        show_default=False,
-    ),
-]
 Window = Annotated[
     float,
     typer.Option(
@@ -49,23 +36,12 @@ Window = Annotated[
         help="How much of the sound a picture hears, around its moment.",
     ),
 ]
-Smooth = Annotated[
-    float,
-    typer.Option(
-        "--smooth",
-        min=0,
-        max=60,
-        callback=options.not_nan,
-        metavar="SECONDS",
-        help="Over which what is heard is smoothed; 0 not at all.",
-    ),
-]
 Drift = Annotated[
     float,
     typer.Option(
         "--drift",
         min=0.1,
-        max=LONGEST_S,
+        max=options.LATEST_START_S,
         callback=options.not_nan,
         metavar="SECONDS",
         help="In which the noise wanders from one picture to the next.",
@@ -94,12 +70,12 @@ def film(
     seed: options.Seed = 0,
     fps: options.Fps = 12.0,
     window: Window = 4.0,
-    smooth: Smooth = 1.0,
+    smooth: options.Smooth = 1.0,
     drift: Drift = 12.0,
     still: Still = False,
     beat: Beat = 0.0,
     start: options.Start = 0.0,
-    length: Length = None,
+    length: options.Length = None,
     truncation: options.Truncation = 1.0,
     size: options.Size = None,
     model: options.Model = options.DEFAULT_MODEL,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from s2s_cli.walks import Motion, Plan
 
 Made = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A picture that s2s wrote.", readable=False)
+    Path, typer.Argument(metavar="FILE", help="A picture or film that s2s wrote.", readable=False)
 ]
 SoundAt = Annotated[
     list[Path] | None,

@@ -116,18 +116,6 @@ Start = Annotated[
         help="Which part of a long sound: where to begin listening. Or where in a video to begin.",
     ),
 ]
-Length = Annotated[
-    float | None,
-    typer.Option(
-        "--length",
-        min=0.1,
-        max=options.LATEST_START_S,
-        callback=options.not_nan,
-        metavar="SECONDS",
-        help="Of a video. Default: to its end.",
-        show_default=False,
-    ),
-]
 GainCurve = Annotated[
     str | None,
     typer.Option(
@@ -136,17 +124,6 @@ GainCurve = Annotated[
         help="A gain that changes over a video: decibels at seconds after its --start, as in "
         "'0:-24, 10:12', with straight lines between them.",
         show_default=False,
-    ),
-]
-Smooth = Annotated[
-    float,
-    typer.Option(
-        "--smooth",
-        min=0,
-        max=60,
-        callback=options.not_nan,
-        metavar="SECONDS",
-        help="Over which what is heard in a video is smoothed; 0 not at all.",
     ),
 ]
 Steady = Annotated[
@@ -175,7 +152,7 @@ def stylize(
     strength: Strength = 1.0,
     gain: Gain = 0.0,
     gain_curve: GainCurve = None,
-    smooth: Smooth = 1.0,
+    smooth: options.Smooth = 1.0,
     steady: Steady = 0.0,
     other: Mix = None,
     ratio: Ratio = 0.5,
@@ -190,7 +167,7 @@ def stylize(
     sheet: Grid = False,
     device: options.DeviceOption = options.Device.AUTO,
     start: Start = 0.0,
-    length: Length = None,
+    length: options.Length = None,
     size: Size = None,
     show: options.Show = False,
     json: options.Json = False,

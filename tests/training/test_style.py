@@ -23,6 +23,13 @@ from s2s_cli.training.steps import level_db
 from s2s_cli.training.style import LearnStylizer, critic
 
 CPU = torch.device("cpu")
+HEARS_AS_TINY = AudioEncoderConfig(  # as the tiny model does, but for less long
+    ResNetConfig(depths=(1, 1, 1, 1), widths=(8, 8, 8, 16), in_channels=1),
+    features=16,
+    front_end="loudness",
+    seconds=1.0,
+    relu=False,
+)
 
 TINY_STYLE = """
 name = "tiny"
@@ -427,15 +434,8 @@ def test_concatenated_is_the_published_fusion(plain, begin):
 
 
 def test_the_audio_encoder_may_go_on_from_another_models(plain, begin, tiny_model):
-    audio = AudioEncoderConfig(
-        ResNetConfig(depths=(1, 1, 1, 1), widths=(8, 8, 8, 16), in_channels=1),
-        features=16,
-        front_end="loudness",
-        seconds=1.0,
-        relu=False,
-    )
     network = replace(plain.network, features=16)
-    pretrained = replace(plain, audio=audio, network=network, audio_from=str(tiny_model))
+    pretrained = replace(plain, audio=HEARS_AS_TINY, network=network, audio_from=str(tiny_model))
     learned = registry.load_audio_encoder(tiny_model).state_dict()
     for name, weight in begin(pretrained).audio_encoder.state_dict().items():
         assert torch.equal(weight, learned[name])
@@ -449,16 +449,9 @@ def test_the_audio_encoder_may_go_on_from_another_models(plain, begin, tiny_mode
 @pytest.fixture
 def knowing(plain, tiny_model):
     """The recipe on a frozen audio encoder, its discriminator on the image encoder beside it."""
-    audio = AudioEncoderConfig(
-        ResNetConfig(depths=(1, 1, 1, 1), widths=(8, 8, 8, 16), in_channels=1),
-        features=16,
-        front_end="loudness",
-        seconds=1.0,
-        relu=False,
-    )
     return replace(
         plain,
-        audio=audio,
+        audio=HEARS_AS_TINY,
         network=replace(plain.network, features=16),
         audio_from=str(tiny_model),
         audio_learns=False,
