@@ -6,7 +6,6 @@ import typer
 
 from s2s_cli import console, options
 
-
 Sound = Annotated[
     str,
     typer.Argument(
