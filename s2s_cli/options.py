@@ -9,6 +9,7 @@ import typer
 DEFAULT_MODEL, DEFAULT_STYLE_MODEL = "pocket", "weather"  # of those that paint, and restyle
 LATEST_START_S = 1_000_000  # eleven days: no file is longer
 LONGEST_WALK = 500  # pictures of a sweep, all of which are in memory
+QUIETEST_DB, LOUDEST_DB = -120, 60  # of every gain
 LARGEST_SEED = 2**32 - 1  # easily typed, and exact in every program that reads the JSON
 
 
@@ -42,7 +43,9 @@ def require_still(bounce: bool, once: bool, sheet: bool) -> None:
 
 def gain_db(name: str, help: str) -> Any:
     """An option that makes a sound louder or quieter."""
-    return typer.Option(name, min=-120, max=60, callback=not_nan, metavar="DB", help=help)
+    return typer.Option(
+        name, min=QUIETEST_DB, max=LOUDEST_DB, callback=not_nan, metavar="DB", help=help
+    )
 
 
 def pictures_of_sweep(name: str, help: str) -> Any:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from s2s_cli.audio.mixing import GainCurve
     from s2s_cli.restyling import Restyler
 
-QUIETEST_DB, LOUDEST_DB = -120.0, 60.0  # as for --gain
-
 
 def restyle_video(
     sources: Sequence[str],
@@ -126,6 +124,7 @@ def chosen_gain(gain_db: float, curve: str | None) -> "GainCurve":
         raise refuse("has a moment that is no number of seconds from 0 on")
     if any(after <= before for before, after in pairwise(moments_s)):
         raise refuse("has moments that do not rise")
-    if not all(QUIETEST_DB <= gain <= LOUDEST_DB for gain in gains_db):
-        raise refuse(f"has a gain outside {QUIETEST_DB:g} to {LOUDEST_DB:g} dB")
+    quietest_db, loudest_db = options.QUIETEST_DB, options.LOUDEST_DB
+    if not all(quietest_db <= gain <= loudest_db for gain in gains_db):
+        raise refuse(f"has a gain outside {quietest_db:g} to {loudest_db:g} dB")
     return GainCurve(moments_s, gains_db)

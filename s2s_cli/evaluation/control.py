@@ -70,7 +70,7 @@ class Examples:
             Heard(
                 self.studio,
                 key,
-                as_sound((wave.float() / 32_768).numpy(), self.sounds, key),
+                as_sound(wave_of(wave), self.sounds, key),
             )
             for key, wave in zip(self.sounds.keys, self.sounds.waves, strict=True)
         ]
@@ -85,6 +85,12 @@ def draw(count: int, below: int, chance: torch.Generator) -> list[int]:
     """So many different numbers below a bound, or all of them if there are fewer."""
     chosen: list[int] = torch.randperm(below, generator=chance)[:count].tolist()
     return chosen
+
+
+def wave_of(kept: Tensor) -> Wave:
+    """A wave as a shard keeps it, in full scale."""
+    wave: Wave = (kept.float() / 32_768).numpy()
+    return wave
 
 
 def as_sound(wave: Wave, sounds: Sounds, key: str) -> Sound:

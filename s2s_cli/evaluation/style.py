@@ -19,7 +19,7 @@ from s2s_cli.audio.mixing import apply_gain_db
 from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.errors import DataError, ModelError
 from s2s_cli.evaluation.baselines import Labels, adain
-from s2s_cli.evaluation.control import Measure, Watch, draw, share
+from s2s_cli.evaluation.control import Measure, Watch, draw, share, wave_of
 from s2s_cli.networks.flow import Autoencoder
 from s2s_cli.networks.judge import Judge
 from s2s_cli.picture.photo import Photo
@@ -131,11 +131,6 @@ def numbers(scenes: Sequence[str], wanted: Sequence[str]) -> list[int]:
     return [number for number, scene in enumerate(scenes) if scene in wanted]
 
 
-def wave_of(kept: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """A wave of a shard in full scale."""
-    return (kept.float() / 32_768).numpy()
-
-
 @torch.inference_mode()
 def looks(trial: Trial, watch: Watch) -> list[Measure]:
     """How often the judge sees the sound's scene, for each method and each scene (Tables 1, 2).
@@ -192,13 +187,10 @@ def structure_kept(trial: Trial, watch: Watch) -> list[Measure]:
     change = min(line[-1, 0] for line in means.values())
     measures = []
     for method, line in means.items():
-        # A photo that is left alone has changed by nothing and keeps everything.
-        changes, kept = np.concatenate([[[0.0, 1.0]], line]).T
-        at_same = float(np.interp(change, changes, kept))
+        changed, kept = line[-1].tolist()
+        at_same = structure_at(line, change)
         measures += [
-            Measure(
-                f"structure kept: {method}", float(kept[-1]), "", f"changed by {changes[-1]:.2f}"
-            ),
+            Measure(f"structure kept: {method}", kept, "", f"changed by {changed:.2f}"),
             Measure("  at the same change", at_same, "", f"changed by {change:.2f}"),
         ]
     return measures

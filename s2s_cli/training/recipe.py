@@ -1,6 +1,7 @@
 """A recipe: every setting that trained a model, in one TOML file, checked before anything runs."""
 
 import tomllib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -162,19 +163,27 @@ class StylizerRecipe:
         return self.loud_db > self.quiet_db
 
 
+class WholeRecipe(ABC):
+    """What a file holds; settings that do not fit together are told at once, as ``ValueError``."""
+
+    def __post_init__(self) -> None:
+        faults = list(self.misfits())
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    @abstractmethod
+    def misfits(self) -> Iterator[str]:
+        """Settings that are right alone, but not together."""
+
+
 @dataclass(frozen=True)
-class StyleRecipe:
+class StyleRecipe(WholeRecipe):
     """A model that restyles photos: a stylizer and its audio encoder."""
 
     name: str
     stylizer: StylizerRecipe
     seed: int = 0
     data: Data = field(default_factory=Data)
-
-    def __post_init__(self) -> None:
-        faults = list(self.misfits())
-        if faults:
-            raise ValueError("; ".join(faults))
 
     def misfits(self) -> Iterator[str]:
         """Settings that are right alone, but not together."""
@@ -232,18 +241,13 @@ class JudgeRecipe:
 
 
 @dataclass(frozen=True)
-class JudgingRecipe:
+class JudgingRecipe(WholeRecipe):
     """A model that judges pictures: nothing but a judge."""
 
     name: str
     judge: JudgeRecipe
     seed: int = 0
     data: Data = field(default_factory=Data)
-
-    def __post_init__(self) -> None:
-        faults = list(self.misfits())
-        if faults:
-            raise ValueError("; ".join(faults))
 
     def misfits(self) -> Iterator[str]:
         """Settings that are right alone, but not together."""
@@ -261,7 +265,7 @@ class JudgingRecipe:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(WholeRecipe):
     """A model that paints: image encoder, autoencoder, generator, audio encoder, in this order."""
 
     name: str
@@ -271,11 +275,6 @@ class Recipe:
     audio_encoder: AudioEncoderRecipe
     seed: int = 0
     data: Data = field(default_factory=Data)
-
-    def __post_init__(self) -> None:
-        faults = list(self.misfits())
-        if faults:
-            raise ValueError("; ".join(faults))
 
     def misfits(self) -> Iterator[str]:
         """Settings that are right alone, but not together."""
