@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from shell import Shell
 
 from s2s_cli import registry
+from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
 from s2s_cli.networks.biggan import BigGAN, BigGANConfig
 from s2s_cli.networks.flow import AutoencoderConfig, Flow, FlowConfig, VelocityConfig
@@ -164,6 +166,16 @@ def add_to_tar(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     archive.addfile(entry, io.BytesIO(content))
+
+
+def photos_of(keys: Sequence[str], pictures: torch.Tensor) -> Photos:
+    """Photos that lie in no shard; pictures: (photos, 3, side, side), uint8."""
+    return Photos(keys, pictures.shape[-1], lambda number: pictures[number])
+
+
+def sounds_of(keys: Sequence[str], waves: Sequence[torch.Tensor]) -> Sounds:
+    """Sounds that lie in no shard; waves: each (samples,), int16."""
+    return Sounds(keys, RATE, lambda number: waves[number])
 
 
 @pytest.fixture(scope="session")

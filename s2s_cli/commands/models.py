@@ -145,6 +145,31 @@ def pull(
     installed(folder, json)
 
 
+@app.command("package")
+def package(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run of s2s train.")],
+    name: Annotated[str, typer.Argument(help="What the model shall be called.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder to make the model's folder in. Default: with your other models.",
+            show_default=False,
+        ),
+    ] = None,
+    force: options.Force = False,
+    json: options.Json = False,
+) -> None:
+    """Make a model of a finished run: its networks, its recipe, and a card to be completed."""
+    from s2s_cli import registry
+    from s2s_cli.training import packaging
+
+    folder = packaging.package(run, name, out or registry.user_dir(), force)
+    console.note(f"Its card, {folder / registry.CARD}, waits for what you saw in its pictures.")
+    installed(folder, json)
+
+
 def installed(folder: Path, json: bool) -> None:
     """Say where the new model is."""
     if json:

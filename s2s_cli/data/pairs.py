@@ -1,9 +1,15 @@
-"""Which sound goes with which photo, and how often each scene is drawn."""
+"""Which photos go with which sound, and how often each scene is drawn."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+from s2s_cli.chance import Chance
+from s2s_cli.data.shards import scenes_of
+
+PairsBy = Literal["scene", "key"]
 
 
 def scene_numbers(scenes: Sequence[str], names: Sequence[str]) -> Tensor:
@@ -26,12 +32,7 @@ def balanced_weights(scenes: Sequence[str], evenness: float) -> Tensor:
     return weights / weights.sum()
 
 
-def draw(weights: Tensor, count: int, chance: torch.Generator) -> Tensor:
-    """``count`` items with replacement. Returns indices (count,)."""
-    return torch.multinomial(weights, count, replacement=True, generator=chance)
-
-
-def same_scene(numbers: Tensor, others: Tensor, chance: torch.Generator) -> Tensor:
+def same_scene(numbers: Tensor, others: Tensor, chance: Chance) -> Tensor:
     """For each scene number, one item of ``others`` with that number, each equally likely.
 
     Args:
@@ -45,5 +46,26 @@ def same_scene(numbers: Tensor, others: Tensor, chance: torch.Generator) -> Tens
     in_order = others[order]
     first = torch.searchsorted(in_order, numbers)
     size = torch.searchsorted(in_order, numbers, right=True) - first
-    place = (torch.rand(len(numbers), generator=chance) * size).long()
+    place = (chance.uniform(len(numbers)) * size).long()
     return order[first + place]
+
+
+class Pairing:
+    """Which photos go with which sound: those of its scene, or those of its own moment."""
+
+    def __init__(self, sounds: Sequence[str], photos: Sequence[str], by: PairsBy) -> None:
+        """sounds, photos: their keys, ``SCENE/NAME``."""
+        if by == "scene":
+            sounds, photos = scenes_of(sounds), scenes_of(photos)
+        names = sorted(set(sounds) & set(photos))
+        self.sounds = scene_numbers(sounds, names)
+        self.photos = scene_numbers(photos, names)
+
+    @property
+    def alone(self) -> Tensor:
+        """Whether a sound has no photo, (sounds,)."""
+        return self.sounds < 0
+
+    def partners(self, sounds: Tensor, chance: Chance) -> Tensor:
+        """A photo for each of these sounds, none of which is alone. (sounds,) numbers."""
+        return same_scene(self.sounds[sounds], self.photos, chance)

@@ -225,7 +225,7 @@ def inversion(examples: Examples, search_steps: int, watch: Watch) -> list[Measu
 
 def as_seen(examples: Examples, number: int) -> Seen:
     """A photo of a shard as if it had been read from a file."""
-    pixels = examples.photos.pictures[number].permute(1, 2, 0).numpy()
+    pixels = examples.photos.take([number])[0].permute(1, 2, 0).numpy()
     photo = Photo(pixels, None, None, examples.photos.keys[number], "")
     return Seen(examples.studio, photo.name, photo)
 

@@ -76,7 +76,7 @@ def verdicts_of(judge: Judge, photos: Photos, watch: Watch, batch: int = 64) -> 
         )
     device = judge.head.weight.device
     seen = []
-    for part in photos.pictures.split(batch):
+    for part in photos.parts(batch):
         seen.append(judge(as_pictures(part.to(device))).argmax(dim=1).cpu())
         watch(len(part))
     return Verdicts(

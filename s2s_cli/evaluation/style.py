@@ -97,22 +97,22 @@ class Trial:
 
     def feature(self, pair: Pair, gain_db: float = 0.0) -> Tensor:
         """Of the pair's sound, as recorded or louder."""
-        prepared = self.restyler.prepared(wave_of(self.sounds.waves[pair.sound]))
+        prepared = self.restyler.prepared(wave_of(self.sounds.take([pair.sound])[0]))
         return self.restyler.feature_of(apply_gain_db(prepared, gain_db))
 
     def original(self, pair: Pair) -> Tensor:
         """The pair's photo, (3, px, px) in [-1, 1]."""
-        return as_pictures(self.photos.pictures[pair.photo])
+        return as_pictures(self.photos.take([pair.photo])[0])
 
     def restyled(self, pair: Pair, feature: Tensor) -> Tensor:
         """It in the look of a feature, (3, px, px) in [-1, 1]."""
-        pixels = self.photos.pictures[pair.photo].permute(1, 2, 0).numpy()
+        pixels = self.photos.take([pair.photo])[0].permute(1, 2, 0).numpy()
         photo = Photo(np.ascontiguousarray(pixels), None, None, "", "")
         return as_pictures(torch.from_numpy(self.restyler.restyle(photo, feature)).movedim(2, 0))
 
     def adain(self, pair: Pair, strength: float = 1.0) -> Tensor:
         """It in the look of a picture that goes with the sound, (3, px, px) in [-1, 1]."""
-        style = as_pictures(self.known_photos.pictures[pair.style])
+        style = as_pictures(self.known_photos.take([pair.style])[0])
         return adain(self.autoencoder, self.original(pair)[None], style[None], strength)[0]
 
     def likely(self, picture: Tensor) -> dict[str, float]:

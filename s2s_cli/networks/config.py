@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from enum import StrEnum
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from s2s_cli.errors import nearest
@@ -38,10 +38,10 @@ def build(kind: Any, value: Any, place: str, faults: list[str]) -> Any:
     if is_dataclass(kind):
         return build_dataclass(kind, value, place, faults)
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):  # only "something or None" is used
+    if origin in (Union, UnionType):
         if value is None:
             return None
-        return build(next(a for a in arguments if a is not type(None)), value, place, faults)
+        return build_one_of([a for a in arguments if a is not NoneType], value, place, faults)
     if origin is Literal:
         if value not in arguments:
             faults.append(f"{place} = {value!r} must be one of {', '.join(map(repr, arguments))}")
@@ -66,6 +66,19 @@ def build(kind: Any, value: Any, place: str, faults: list[str]) -> Any:
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         faults.append(f"{place} = {value!r} must be {NAMES.get(kind, kind)}")
     return value
+
+
+def build_one_of(kinds: list[Any], value: Any, place: str, faults: list[str]) -> Any:
+    """``value`` as one of ``kinds``: of several, which are tables, ``family`` tells which."""
+    if len(kinds) > 1 and isinstance(value, Mapping):
+        families = {get_args(get_type_hints(kind)["family"])[0]: kind for kind in kinds}
+        named = value.get("family", next(iter(families)))
+        if named not in families:
+            known = ", ".join(map(repr, families))
+            faults.append(f"{place}.family = {named!r} must be one of {known}")
+            return None
+        return build(families[named], value, place, faults)
+    return build(kinds[0], value, place, faults)
 
 
 NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

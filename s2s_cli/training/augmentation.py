@@ -1,18 +1,14 @@
-"""Random changes to training pictures and sounds; every draw comes from the generator passed in.
+"""Random changes to training pictures and sounds; every draw comes from the chance passed in."""
 
-Draws are made on the CPU, so that a recipe means the same on every device.
-"""
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from s2s_cli.chance import Chance
+
 GREY = (0.299, 0.587, 0.114)  # how bright red, green and blue look (ITU-R BT.601)
-
-
-def uniform(count: int, low: float, high: float, chance: torch.Generator) -> Tensor:
-    """(count,) numbers between ``low`` and ``high``."""
-    return low + (high - low) * torch.rand(count, generator=chance)
 
 
 def as_pictures(photos: Tensor) -> Tensor:
@@ -20,15 +16,15 @@ def as_pictures(photos: Tensor) -> Tensor:
     return photos.float() / 127.5 - 1
 
 
-def random_crops(photos: Tensor, side_px: int, chance: torch.Generator) -> Tensor:
+def random_crops(photos: Tensor, side_px: int, chance: Chance) -> Tensor:
     """A random square of each photo at its own scale, every second one mirrored.
 
     photos: (batch, 3, h, w) uint8. Returns (batch, 3, side_px, side_px) in [-1, 1].
     """
     count, _, high, wide = photos.shape
-    tops = torch.randint(high - side_px + 1, (count,), generator=chance).tolist()
-    lefts = torch.randint(wide - side_px + 1, (count,), generator=chance).tolist()
-    mirrored = (torch.rand(count, generator=chance) < 0.5).tolist()
+    tops = chance.below(high - side_px + 1, count).tolist()
+    lefts = chance.below(wide - side_px + 1, count).tolist()
+    mirrored = (chance.uniform(count) < 0.5).tolist()
     crops = []
     for photo, top, left, mirror in zip(photos, tops, lefts, mirrored, strict=True):
         crop = photo[:, top : top + side_px, left : left + side_px]
@@ -36,36 +32,34 @@ def random_crops(photos: Tensor, side_px: int, chance: torch.Generator) -> Tenso
     return as_pictures(torch.stack(crops))
 
 
-def random_views(
-    photos: Tensor, side_px: int, smallest_crop: float, chance: torch.Generator
-) -> Tensor:
+def random_views(photos: Tensor, side_px: int, smallest_crop: float, chance: Chance) -> Tensor:
     """Crop, mirror, and change colours, as label-free learning wants it (arXiv:2002.05709).
 
     photos: (batch, 3, h, w) uint8. Returns (batch, 3, side_px, side_px) in [-1, 1].
     """
     count, device = len(photos), photos.device
-    area = uniform(count, smallest_crop, 1, chance)
-    stretch = uniform(count, -0.288, 0.288, chance).exp()  # sides 3:4 to 4:3
+    area = chance.uniform(count, low=smallest_crop)
+    stretch = chance.uniform(count, low=-0.288, high=0.288).exp()  # sides 3:4 to 4:3
     wide, high = (area.sqrt() * stretch).clamp(max=1), (area.sqrt() / stretch).clamp(max=1)
-    mirror = torch.where(torch.rand(count, generator=chance) < 0.5, -1.0, 1.0)
+    mirror = torch.where(chance.uniform(count) < 0.5, -1.0, 1.0)
     corners = torch.zeros(count, 2, 3)
     corners[:, 0, 0] = wide * mirror
     corners[:, 1, 1] = high
-    corners[:, 0, 2] = uniform(count, -1, 1, chance) * (1 - wide)
-    corners[:, 1, 2] = uniform(count, -1, 1, chance) * (1 - high)
+    corners[:, 0, 2] = chance.uniform(count, low=-1) * (1 - wide)
+    corners[:, 1, 2] = chance.uniform(count, low=-1) * (1 - high)
     grid = F.affine_grid(corners.to(device), [count, 3, side_px, side_px], align_corners=False)
     views = F.grid_sample(as_pictures(photos), grid, padding_mode="reflection", align_corners=False)
     return random_colours(views, chance)
 
 
-def random_colours(pictures: Tensor, chance: torch.Generator) -> Tensor:
+def random_colours(pictures: Tensor, chance: Chance) -> Tensor:
     """Brightness, contrast and saturation change by up to 40 %; one in ten loses its colour."""
     count, device = len(pictures), pictures.device
 
     def factors() -> Tensor:
-        return uniform(count, 0.6, 1.4, chance).to(device)[:, None, None, None]
+        return chance.uniform(count, low=0.6, high=1.4).to(device)[:, None, None, None]
 
-    grey_only = (torch.rand(count, generator=chance) < 0.1).to(device)[:, None, None, None]
+    grey_only = (chance.uniform(count) < 0.1).to(device)[:, None, None, None]
     pictures = (pictures + 1) * factors() - 1
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
     pictures = mean + (pictures - mean) * factors()
@@ -75,13 +69,23 @@ def random_colours(pictures: Tensor, chance: torch.Generator) -> Tensor:
     return (grey + (pictures - grey) * saturation).clamp(-1, 1)
 
 
-def random_window(wave: Tensor, samples: int, chance: torch.Generator) -> Tensor:
-    """A part of an int16 wave, (samples,) in [-1, 1]; a short one is repeated from anywhere."""
+def random_windows(waves: Sequence[Tensor], samples: int, chance: Chance) -> Tensor:
+    """A part of each int16 wave, (waves, samples) in [-1, 1]; a short one is repeated from anywhere."""
+    return torch.stack(
+        [
+            window(wave, samples, share)
+            for wave, share in zip(waves, chance.uniform(len(waves)).tolist(), strict=True)
+        ]
+    )
+
+
+def window(wave: Tensor, samples: int, share: float) -> Tensor:
+    """Where to begin is a share of all beginnings, from 0 to below 1. Returns (samples,)."""
     wave = wave.float() / 32_768
     if len(wave) > samples:
-        start = int(torch.randint(len(wave) - samples + 1, (), generator=chance))
+        start = int(share * (len(wave) - samples + 1))
         return wave[start : start + samples]
-    start = int(torch.randint(len(wave), (), generator=chance))
+    start = int(share * len(wave))
     return wave.roll(-start).repeat(-(-samples // len(wave)))[:samples]
 
 
@@ -90,9 +94,7 @@ def first_window(wave: Tensor, samples: int) -> Tensor:
     return (wave.float() / 32_768).repeat(-(-samples // len(wave)))[:samples]
 
 
-def random_masks(
-    spectrograms: Tensor, masks: int, widest: float, chance: torch.Generator
-) -> Tensor:
+def random_masks(spectrograms: Tensor, masks: int, widest: float, chance: Chance) -> Tensor:
     """Hide bands of frequency and of time behind each clip's mean (SpecAugment).
 
     spectrograms: (batch, frequencies, frames). Returns the same shape.
@@ -101,10 +103,19 @@ def random_masks(
     hidden = torch.zeros(spectrograms.shape, dtype=torch.bool)
     for _ in range(masks):
         for axis, length in ((1, frequencies), (2, frames)):
-            width = uniform(count, 0, widest * length, chance)
-            start = torch.rand(count, generator=chance) * (length - width)
+            width = chance.uniform(count, high=widest * length)
+            start = chance.uniform(count) * (length - width)
             place = torch.arange(length)[None]
             band = (place >= start[:, None]) & (place < (start + width)[:, None])
             hidden |= band[:, :, None] if axis == 1 else band[:, None, :]
     mean = spectrograms.mean(dim=(1, 2), keepdim=True)
     return torch.where(hidden.to(spectrograms.device), mean, spectrograms)
+
+
+def beside(count: int) -> Tensor:
+    """Each item's neighbour, (count,): 0 and 1 are each other's, 2 and 3, and so on.
+
+    The last of an odd number is its own. Not the item before: that of the first would be the last
+    of the whole batch, which another process may hold.
+    """
+    return (torch.arange(count) ^ 1).clamp(max=count - 1)

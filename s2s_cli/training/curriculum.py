@@ -1,98 +1,167 @@
 """A whole recipe: its stages in their order, each resumed where it was left."""
 
 import json
+import platform
+import shutil
+import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
+import s2s_cli
 from s2s_cli import registry
-from s2s_cli.data.shards import find_shards, load_photos, load_sounds
+from s2s_cli.data.shards import (
+    PHOTO_SUFFIXES,
+    SOUND_SUFFIXES,
+    Photos,
+    Sounds,
+    find_shards,
+    fingerprint,
+    load_photos,
+    load_sounds,
+    members_of,
+)
 from s2s_cli.errors import RecipeError
+from s2s_cli.latents import unit
+from s2s_cli.networks.audio_encoder import AudioEncoder
 from s2s_cli.networks.config import to_table
 from s2s_cli.networks.flow import Autoencoder, Flow
 from s2s_cli.networks.image_encoder import ImageEncoder
 from s2s_cli.networks.judge import Judge
+from s2s_cli.picture.image import write_atomically
+from s2s_cli.training import processes
+from s2s_cli.training.journal import RECIPE, file_of
 from s2s_cli.training.judging import LearnJudge
 from s2s_cli.training.loop import Stage, Watch, train
-from s2s_cli.training.recipe import JudgingRecipe, Recipe, StyleRecipe
+from s2s_cli.training.recipe import AnyRecipe, JudgingRecipe, Recipe, StyleRecipe
 from s2s_cli.training.steps import (
     LearnAudioEncoder,
     LearnAutoencoder,
     LearnGenerator,
     LearnImageEncoder,
+    SeenPhotos,
+    encode_photos,
 )
 from s2s_cli.training.style import LearnStylizer
 
 Network = TypeVar("Network", bound=nn.Module)
-AnyRecipe = TypeVar("AnyRecipe", Recipe, StyleRecipe, JudgingRecipe)
+OneRecipe = TypeVar("OneRecipe", Recipe, StyleRecipe, JudgingRecipe)
 AnyStage = TypeVar("AnyStage", bound=Stage)
+
+AUTOENCODER = "autoencoder.safetensors"
+ORIGIN, MODEL = "origin.json", "model"  # in a run's folder
 
 
 class OutOfTimeError(Exception):
     """The time budget ended; the run can be taken up again."""
 
 
-class Curriculum(ABC, Generic[AnyRecipe]):
+class Curriculum(ABC, Generic[OneRecipe]):
     """The stages of one recipe over one folder of data, kept in one run folder.
 
     A stage that is done leaves ``NETWORK.safetensors`` in the run folder and is not learned again;
-    one that was interrupted goes on from its checkpoint. The finished model is ``RUN/model``.
+    one that was interrupted goes on from its checkpoint. The finished model is ``RUN/model``. With
+    several processes all learn the same, and only the first one writes.
     """
-
-    hears = True  # sounds, too
 
     def __init__(
         self,
-        recipe: AnyRecipe,
-        data: Path,
+        recipe: OneRecipe,
+        data: str,
         run: Path,
         *,
         device: torch.device,
         watch: Watch,
         budget_s: float = float("inf"),
+        only: str | None = None,
+        resume: bool = False,
     ) -> None:
-        self.recipe: AnyRecipe = recipe
-        self.run, self.device, self.watch = run, device, watch
+        """data: folder or URL; only: the one stage to learn; resume: though the recipe changed."""
+        self.recipe: OneRecipe = recipe
+        self.data, self.run, self.device, self.watch = data, run, device, watch
         self.deadline = time.monotonic() + budget_s
-        photo_shards = find_shards(data, recipe.data.photos)
+        self.only = only
+        self.photo_shards = find_shards(data, recipe.data.photos)
         self.sound_shards = find_shards(data, recipe.data.sounds) if self.hears else []
-        run.mkdir(parents=True, exist_ok=True)
-        self.settle()  # before the photos, which take their time to decode
-        self.photos = load_photos(photo_shards, recipe.data.photo_px).to(device)
+        if processes.rank() == 0:
+            self.settle(resume)
+        processes.wait()
 
-    def settle(self) -> None:
-        """Keep the recipe with the run, and never mix the stages of two recipes."""
-        kept, recipe = self.run / "recipe.json", json.dumps(to_table(self.recipe), indent=1)
-        if not kept.exists():
-            kept.write_text(recipe, encoding="utf-8")
-        elif kept.read_text(encoding="utf-8") != recipe:
-            raise RecipeError(
-                f"{self.run} holds a run of another recipe (see {kept}): "
-                "choose another --out, or delete it."
-            )
+    hears = True  # sounds, too
 
-    @abstractmethod
-    def learn(self) -> Path:
-        """Everything that is not learned yet. Returns the finished model's folder.
+    @cached_property
+    def photos(self) -> Photos:
+        """What is learned from."""
+        return load_photos(self.photo_shards, self.recipe.data.photo_px, self.recipe.data.memory_gb)
+
+    def sounds(self, sample_rate: int) -> Sounds:
+        """What is learned from."""
+        return load_sounds(self.sound_shards, sample_rate, self.recipe.data.memory_gb)
+
+    def settle(self, resume: bool) -> None:
+        """Keep the recipe with the run, and where all came from; never mix two recipes' stages."""
+        origin = origin_of(self.photo_shards, self.sound_shards)
+        kept, recipe = self.run / RECIPE, json.dumps(to_table(self.recipe), indent=1)
+        if kept.exists() and not resume:
+            if kept.read_text(encoding="utf-8") != recipe:
+                raise RecipeError(
+                    f"{self.run} holds a run of another recipe (see {kept}): choose another --out, "
+                    "delete it, or go on all the same with --resume."
+                )
+            before = json.loads((self.run / ORIGIN).read_text(encoding="utf-8"))["data"]
+            if before != origin["data"]:
+                raise RecipeError(
+                    f"{self.run} holds a run on other data: give the same with --data, "
+                    "choose another --out, or go on all the same with --resume."
+                )
+        if not kept.exists() or resume:
+            write_atomically(self.run / ORIGIN, json.dumps(origin, indent=1).encode())
+            write_atomically(kept, recipe.encode())
+
+    def learn(self) -> Path | None:
+        """Everything that is not learned yet, or one stage.
+
+        Returns:
+            The finished model's folder; None if ``only`` one stage was learned and others are not.
 
         Raises:
             OutOfTimeError: the budget ended first.
         """
-
-    def finished(self, *names: str) -> Path:
-        """The model's folder, made of these networks' files."""
-        model = self.run / "model"
-        model.mkdir(exist_ok=True)
-        for name in names:
-            network = registry.load_network(self.run / name)
-            registry.save_network(model / name, network, dtype="float16")
-        registry.write_sums(model)
+        if self.only is not None:
+            self.lessons[self.only]()
+            if not all((self.run / file).exists() for file in self.files):
+                return None
+        else:
+            for learn in self.lessons.values():
+                learn()
+        model = self.run / MODEL
+        if processes.rank() == 0:
+            for file in self.files:
+                registry.save_network(model / file, self.network_of(file), dtype="float16")
+            registry.write_sums(model)
+        processes.wait()
         return model
+
+    @property
+    @abstractmethod
+    def lessons(self) -> dict[str, Callable[[], Any]]:
+        """How each stage of the recipe is learned, by its name, in their order."""
+
+    @property
+    @abstractmethod
+    def files(self) -> Sequence[str]:
+        """The networks' files that make the model."""
+
+    def network_of(self, file: str) -> nn.Module:
+        """A network of the finished model."""
+        return registry.load_network(self.run / file)
 
     def begin(self, make: Callable[[], AnyStage]) -> AnyStage:
         """A stage whose first weights follow from the recipe's seed, and touch no other chance."""
@@ -114,122 +183,268 @@ class Curriculum(ABC, Generic[AnyRecipe]):
             raise OutOfTimeError
         return network
 
-    def learned(self, kind: type[Network], name: str, learn: Callable[[], Network]) -> Network:
+    def learned(
+        self, kind: type[Network], stage: str, file: str, learn: Callable[[], Network]
+    ) -> Network:
         """The network from its file, or else learned now and kept there."""
-        path = self.run / name
+        path = self.run / file
         if not path.exists():
-            registry.save_network(path, learn())
-        network = registry.load_network(path).to(self.device)
-        assert isinstance(network, kind)
-        return network
+            if self.only not in (None, stage):
+                raise RecipeError(
+                    f"Stage {self.only} builds on stage {stage}, which {self.run} does not hold: "
+                    f"train that first, with --stage {stage}."
+                )
+            network = learn()
+            self.keep(path, network)
+        return registry.load_network_as(kind, path).to(self.device)
+
+    def keep(self, path: Path, network: nn.Module) -> None:
+        """Write a network's file, once."""
+        if processes.rank() == 0:
+            registry.save_network(path, network)
+        processes.wait()
 
 
-def curriculum_of(
-    recipe: Recipe | StyleRecipe | JudgingRecipe,
-    data: Path,
-    run: Path,
-    *,
-    device: torch.device,
-    watch: Watch,
-    budget_s: float = float("inf"),
-) -> Curriculum[Recipe] | Curriculum[StyleRecipe] | Curriculum[JudgingRecipe]:
-    """The curriculum that a recipe asks for: a model that paints, restyles or judges."""
-    if isinstance(recipe, StyleRecipe):
-        return StylizerCurriculum(recipe, data, run, device=device, watch=watch, budget_s=budget_s)
-    if isinstance(recipe, JudgingRecipe):
-        return JudgeCurriculum(recipe, data, run, device=device, watch=watch, budget_s=budget_s)
-    return PainterCurriculum(recipe, data, run, device=device, watch=watch, budget_s=budget_s)
+def origin_of(photo_shards: Sequence[str], sound_shards: Sequence[str]) -> dict[str, Any]:
+    """Which code, which data and which machine a run was begun with."""
+    folder = Path(s2s_cli.__file__).parent
+
+    def git(*words: str) -> str | None:
+        try:
+            said = subprocess.run(
+                ["git", "-C", folder, *words], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None  # not in a checkout
+        return said.stdout.strip()
+
+    # An installed s2s may lie below somebody else's repository, which says nothing about it.
+    ours = git("ls-files", "--error-unmatch", "__init__.py") is not None
+    return {
+        "s2s": s2s_cli.__version__,
+        "git": {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+        if ours
+        else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "data": {"photos": fingerprint(photo_shards), "sounds": fingerprint(sound_shards)},
+    }
+
+
+def curriculum_of(recipe: AnyRecipe, data: str, run: Path, **settings: Any) -> Curriculum[Any]:
+    """The curriculum that a recipe asks for; ``settings`` are those of ``Curriculum``."""
+    for kind, curriculum in CURRICULA.items():
+        if isinstance(recipe, kind):
+            return curriculum(recipe, data, run, **settings)
+    raise TypeError(type(recipe).__name__)
+
+
+def outline(recipe: AnyRecipe, data: str, run: Path) -> dict[str, Any]:
+    """What a run would do, by which ``s2s train --dry-run`` tells it; nothing is written.
+
+    Raises:
+        DataError: the shards are not there.
+    """
+    counts = {"photos": len(members_of(find_shards(data, recipe.data.photos), PHOTO_SUFFIXES))}
+    if CURRICULA[type(recipe)].hears:
+        sounds = members_of(find_shards(data, recipe.data.sounds), SOUND_SUFFIXES)
+        counts["sounds"] = len(sounds)
+    stages = []
+    for name, plan in recipe.stages.items():
+        checkpoint = run / f"{name}.checkpoint"
+        done = "done" if file_of(run, name).exists() else "to be learned"
+        stages.append(
+            {
+                "stage": name,
+                "steps": plan.steps,
+                "batch": plan.batch,
+                "learning_rate": plan.learning_rate,
+                "parameters": parameters_of(getattr(recipe, name.replace("-", "_")).network),
+                "state": "begun" if checkpoint.exists() and done != "done" else done,
+            }
+        )
+    return {"run": str(run), "data": counts, "stages": stages}
+
+
+def parameters_of(config: Any) -> int:
+    """How many weights a network has that learns; none is made for that."""
+    network = next(kind for kind, its in registry.families().values() if type(config) is its)
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in network(config).parameters())
 
 
 class PainterCurriculum(Curriculum[Recipe]):
-    """Four stages; the last three look at the first."""
+    """Four stages at most; the last three look at the first."""
 
-    def learn(self) -> Path:
-        """An image encoder, a generator that obeys it, and an audio encoder that speaks for it."""
-        self.image_encoder()
-        self.autoencoder()
-        self.generator()
-        self.audio_encoder()
-        return self.finished(registry.IMAGE_ENCODER, registry.AUDIO_ENCODER, registry.GENERATOR)
+    @property
+    def lessons(self) -> dict[str, Callable[[], Any]]:
+        """Image encoder, a generator that obeys it, and an audio encoder that speaks for it."""
+        every = {
+            "image-encoder": self.image_encoder,
+            "autoencoder": self.autoencoder,
+            "generator": self.generator,
+            "audio-encoder": self.audio_encoder,
+        }
+        return {name: every[name] for name in self.recipe.stages}
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Those that are learned here; the others are another model's."""
+        learned = {
+            registry.IMAGE_ENCODER: self.recipe.image_encoder,
+            registry.GENERATOR: self.recipe.generator,
+        }
+        here = [file for file, recipe in learned.items() if recipe is not None]
+        return [registry.AUDIO_ENCODER, *here]
+
+    def learn(self) -> Path | None:
+        """As everywhere; what is another model's is copied into the finished one."""
+        model = super().learn()
+        if model is not None and processes.rank() == 0:
+            for file, name in (
+                (registry.IMAGE_ENCODER, self.recipe.image_encoder_from),
+                (registry.GENERATOR, self.recipe.generator_from),
+            ):
+                if name is not None:
+                    shutil.copyfile(registry.find(name) / file, model / file)
+            registry.write_sums(model)
+        return model
 
     def image_encoder(self) -> ImageEncoder:
         """Stage 1: pictures alone, without labels."""
+        if self.recipe.image_encoder is None:
+            folder = registry.find(self.recipe.image_encoder_from or "")
+            encoder = registry.load_network_as(ImageEncoder, folder / registry.IMAGE_ENCODER)
+            return encoder.to(self.device)
+        recipe = self.recipe.image_encoder
 
         def learn() -> ImageEncoder:
-            stage = self.begin(
-                lambda: LearnImageEncoder(self.recipe.image_encoder, self.photos.pictures)
-            )
+            stage = self.begin(lambda: LearnImageEncoder(recipe, self.photos))
             return stage.finish(self.train(stage))
 
-        return self.learned(ImageEncoder, registry.IMAGE_ENCODER, learn)
+        return self.learned(ImageEncoder, "image-encoder", registry.IMAGE_ENCODER, learn)
 
     def autoencoder(self) -> Autoencoder:
         """Stage 2: pictures alone."""
+        recipe = self.recipe.autoencoder
+        assert recipe is not None
 
         def learn() -> Autoencoder:
-            stage = self.begin(
-                lambda: LearnAutoencoder(self.recipe.autoencoder, self.photos.pictures)
-            )
-            network = self.train(stage)
+            network = self.train(self.begin(lambda: LearnAutoencoder(recipe, self.photos)))
             assert isinstance(network, Autoencoder)
             return network
 
-        return self.learned(Autoencoder, "autoencoder.safetensors", learn)
+        return self.learned(Autoencoder, "autoencoder", AUTOENCODER, learn)
 
     def generator(self) -> Flow:
         """Stage 3: pictures and the frozen image encoder's features."""
+        recipe = self.recipe.generator
+        assert recipe is not None
 
         def learn() -> Flow:
-            encoder, autoencoder = self.image_encoder(), self.autoencoder()
-            stage = self.begin(
-                lambda: LearnGenerator(self.recipe.generator, self.photos, encoder, autoencoder)
-            )
+            features, autoencoder = unit(self.features("photos", self.photos)), self.autoencoder()
+            stage = self.begin(lambda: LearnGenerator(recipe, self.photos, features, autoencoder))
             return stage.finish(self.train(stage))
 
-        return self.learned(Flow, registry.GENERATOR, learn)
+        return self.learned(Flow, "generator", registry.GENERATOR, learn)
 
-    def audio_encoder(self) -> nn.Module:
+    def audio_encoder(self) -> AudioEncoder:
         """Stage 4: sounds, and the frozen image encoder's features."""
+        recipe = self.recipe.audio_encoder
+        data, hertz = self.recipe.data, recipe.network.sample_rate
 
-        def learn() -> nn.Module:
-            encoder = self.image_encoder()
-            sounds = load_sounds(self.sound_shards, self.recipe.audio_encoder.network.sample_rate)
-            stage = self.begin(
-                lambda: LearnAudioEncoder(self.recipe.audio_encoder, self.photos, sounds, encoder)
-            )
-            return self.train(stage)
+        def learn() -> AudioEncoder:
+            seen, unheard = self.seen("photos", self.photos), None
+            if recipe.plan.validate_every:
+                photos = load_photos(
+                    find_shards(self.data, data.validation_photos), data.photo_px, data.memory_gb
+                )
+                sounds = load_sounds(
+                    find_shards(self.data, data.validation_sounds), hertz, data.memory_gb
+                )
+                unheard = self.seen("validation", photos), sounds
+            stage = self.begin(lambda: LearnAudioEncoder(recipe, seen, self.sounds(hertz), unheard))
+            network = self.train(stage)
+            assert isinstance(network, AudioEncoder)
+            return network
 
-        return self.learned(nn.Module, registry.AUDIO_ENCODER, learn)
+        return self.learned(AudioEncoder, "audio-encoder", registry.AUDIO_ENCODER, learn)
+
+    def seen(self, name: str, photos: Photos) -> SeenPhotos:
+        """What sounds are taught: features of length 1, but for L_2 of Table 2 as they are."""
+        recipe = self.recipe.audio_encoder
+        features = self.features(name, photos)
+        if recipe.loss == "l2":
+            return SeenPhotos(photos.keys, self.recipe.data.pairs_by, features)
+        nearer = None
+        if recipe.closeness:
+            nearer = unit(self.features(f"{name}-near", photos, recipe.close_crop))
+        return SeenPhotos(photos.keys, self.recipe.data.pairs_by, unit(features), nearer)
+
+    def features(self, name: str, photos: Photos, share: float = 1.0) -> Tensor:
+        """What the frozen image encoder sees, computed once and kept: (photos, features)."""
+        path = self.run / "features" / f"{name}.safetensors"
+        encoder = self.image_encoder()
+        if processes.rank() == 0 and not path.exists():
+            features = encode_photos(encoder, photos, share).cpu()
+            write_atomically(path, save({"features": features}))
+        processes.wait()
+        kept = load_file(path)["features"]
+        if kept.shape != (len(photos), encoder.features):
+            raise RecipeError(f"{path} holds features of other photos: delete it.")
+        return kept.to(self.device)
 
 
 class StylizerCurriculum(Curriculum[StyleRecipe]):
     """One stage, in which everything learns together."""
 
-    def learn(self) -> Path:
+    files = (registry.AUDIO_ENCODER, registry.STYLIZER)
+
+    @property
+    def lessons(self) -> dict[str, Callable[[], Any]]:
         """A stylizer and its audio encoder."""
-        if not (self.run / registry.STYLIZER).exists():
-            sounds = load_sounds(self.sound_shards, self.recipe.stylizer.audio.sample_rate)
-            stage = self.begin(lambda: LearnStylizer(self.recipe.stylizer, self.photos, sounds))
-            learned = self.train(stage)
-            registry.save_network(
-                self.run / registry.AUDIO_ENCODER, learned.get_submodule("audio_encoder")
+        return {"stylizer": self.stylizer}
+
+    def stylizer(self) -> None:
+        """Both files, the stylizer's last."""
+        if (self.run / registry.STYLIZER).exists():
+            return
+        sounds = self.sounds(self.recipe.stylizer.audio.sample_rate)
+        stage = self.begin(
+            lambda: LearnStylizer(
+                self.recipe.stylizer, self.photos, sounds, self.recipe.data.pairs_by
             )
-            registry.save_network(self.run / registry.STYLIZER, learned.get_submodule("stylizer"))
-        return self.finished(registry.AUDIO_ENCODER, registry.STYLIZER)
+        )
+        learned = self.train(stage)
+        self.keep(self.run / registry.AUDIO_ENCODER, learned.get_submodule("audio_encoder"))
+        self.keep(self.run / registry.STYLIZER, learned.get_submodule("stylizer"))
 
 
 class JudgeCurriculum(Curriculum[JudgingRecipe]):
     """One stage, on photos alone."""
 
     hears = False
+    files = (registry.JUDGE,)
 
-    def learn(self) -> Path:
+    @property
+    def lessons(self) -> dict[str, Callable[[], Any]]:
         """A judge."""
+        return {"judge": self.judge}
+
+    def judge(self) -> Judge:
+        """Its file."""
 
         def learn() -> Judge:
             network = self.train(self.begin(lambda: LearnJudge(self.recipe.judge, self.photos)))
             assert isinstance(network, Judge)
             return network
 
-        self.learned(Judge, registry.JUDGE, learn)
-        return self.finished(registry.JUDGE)
+        return self.learned(Judge, "judge", registry.JUDGE, learn)
+
+
+CURRICULA: dict[type[AnyRecipe], type[Curriculum[Any]]] = {
+    Recipe: PainterCurriculum,
+    StyleRecipe: StylizerCurriculum,
+    JudgingRecipe: JudgeCurriculum,
+}

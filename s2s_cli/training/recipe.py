@@ -2,13 +2,14 @@
 
 import tomllib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from s2s_cli.audio.spectrogram import FRONT_ENDS
+from s2s_cli.data.shards import MEMORY_GB
 from s2s_cli.errors import RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig, published_avstyle
 from s2s_cli.networks.config import from_table
@@ -26,36 +27,51 @@ class Data:
     photos: str = "photos/train-*.tar"
     sounds: str = "sounds/train-*.tar"
     photo_px: int = 144  # photos are kept at this side, and cropped from there
+    # What makes a sound and a photo a pair: that their folder is called alike, or that they are of
+    # one moment of a video, as `s2s pairs` writes them, which needs no labels.
+    pairs_by: Literal["scene", "key"] = "scene"
+    validation_photos: str = "photos/val-*.tar"  # for stages that stop early
+    validation_sounds: str = "sounds/val-*.tar"
+    memory_gb: float = MEMORY_GB  # of photos and of sounds, so much is kept decoded
 
 
 @dataclass(frozen=True)
 class Pace:
-    """An optimiser's settings: AdamW, which without weight decay is Adam."""
+    """An optimiser's settings."""
 
     learning_rate: float = 2e-4  # at its highest
     betas: tuple[float, float] = (0.5, 0.999)  # of its averages; 0.5 is usual among adversaries
     weight_decay: float = 0.0
+    # AdamW, or Adam with the decay in the gradient; without decay they are the same.
+    optimiser: Literal["adamw", "adam"] = "adamw"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast a stage learns: AdamW, linear warm-up, then a cosine to zero."""
+    """How long and how fast a stage learns: linear warm-up, then a cosine to zero."""
 
     steps: int
-    batch: int
+    batch: int  # of all processes and all their parts together
     learning_rate: float
     warmup_steps: int = 200
     decay_steps: int | None = None  # None = the cosine; else constant, these last steps linear to 0
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
+    optimiser: Literal["adamw", "adam"] = "adamw"
     clip_norm: float = 1.0  # gradients longer than this are shortened to it; 0 = none are
     ema_decay: float = 0.0  # 0 = the last weights are kept, else their moving average
+    parts: int = 1  # that a process works its share of a batch through in, to save memory
     checkpoint_every: int = 200  # steps
+    sheet_every: int = 1000  # steps; 0 = no pictures are painted meanwhile
+    # After so many steps the loss of pictures and sounds that nothing is learned from is measured;
+    # the best weights are kept, and it ends when ``patience`` measurements were no better. 0 = no.
+    validate_every: int = 0
+    patience: int = 5
 
     @property
     def pace(self) -> Pace:
         """Its optimiser's settings."""
-        return Pace(self.learning_rate, self.betas, self.weight_decay)
+        return Pace(self.learning_rate, self.betas, self.weight_decay, self.optimiser)
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,7 @@ class GeneratorRecipe:
     blend: int = 8  # up to so many neighbours' features are averaged: sounds point at such averages
     drop_feature: float = 0.1  # share of pictures painted from no feature, for guidance
     evenness: float = 0.7  # 0 draws photos equally often, 1 draws scenes equally often
+    family: Literal["flow"] = "flow"
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,7 @@ class AudioEncoderRecipe:
 
     plan: Plan
     network: AudioEncoderConfig
+    loss: Literal["total", "l2", "nce"] = "total"  # as Table 2 calls Eq. 2 and its ablations
     temperature: float = 1.0  # of Eq. 1; the paper has none
     photos_per_sound: int = 4  # features of so many photos of the scene are averaged to one target
     window_s: float | None = None  # how much of a sound is heard at once; None = as in the network
@@ -117,13 +135,14 @@ class AudioEncoderRecipe:
 class StylizerRecipe:
     """Photos take on the look of sounds ("Learning Visual Styles from Audio-Visual Associations").
 
-    The defaults are the published settings, of which an ablation changes one; photo and sound of a
-    pair are of one scene.
+    The defaults are the published settings, of which an ablation changes one.
     """
 
     plan: Plan  # of the stylizer and its audio encoder, which learn as one
-    sources: tuple[str, ...]  # scenes whose photos are restyled
-    targets: tuple[str, ...]  # scenes whose sounds are heard and whose photos show their look
+    # Scenes whose photos are restyled, and scenes whose sounds are heard and whose photos show
+    # their look. Data paired by key may do without: then they are all photos, and all sounds.
+    sources: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     network: StylizerConfig = field(default_factory=StylizerConfig)
     audio: AudioEncoderConfig = field(default_factory=published_avstyle)
     critic: PatchGANConfig = field(default_factory=PatchGANConfig)
@@ -166,14 +185,38 @@ class StylizerRecipe:
 class WholeRecipe(ABC):
     """What a file holds; settings that do not fit together are told at once, as ``ValueError``."""
 
+    name: str
+    seed: int
+    data: Data
+
     def __post_init__(self) -> None:
         faults = list(self.misfits())
+        for stage, plan in self.stages.items():
+            faults.extend(f"{stage}: {fault}" for fault in misfits_of(plan))
         if faults:
             raise ValueError("; ".join(faults))
+
+    @property
+    @abstractmethod
+    def stages(self) -> Mapping[str, Plan]:
+        """What is learned, in its order, and for how long."""
 
     @abstractmethod
     def misfits(self) -> Iterator[str]:
         """Settings that are right alone, but not together."""
+
+
+def misfits_of(plan: Plan) -> Iterator[str]:
+    """What is wrong with a plan."""
+    for name in ("steps", "batch", "parts", "checkpoint_every", "patience"):
+        if getattr(plan, name) < 1:
+            yield f"{name} = {getattr(plan, name)} must be at least 1"
+    if plan.parts > 0 and plan.batch % plan.parts:
+        yield f"batch = {plan.batch} must be divisible by parts = {plan.parts}"
+    if plan.learning_rate <= 0:
+        yield f"learning_rate = {plan.learning_rate:g} must be above 0"
+    if not 0 <= plan.ema_decay < 1:
+        yield f"ema_decay = {plan.ema_decay:g} must be from 0 to below 1"
 
 
 @dataclass(frozen=True)
@@ -184,6 +227,11 @@ class StyleRecipe(WholeRecipe):
     stylizer: StylizerRecipe
     seed: int = 0
     data: Data = field(default_factory=Data)
+
+    @property
+    def stages(self) -> Mapping[str, Plan]:
+        """One, in which everything learns together."""
+        return {"stylizer": self.stylizer.plan}
 
     def misfits(self) -> Iterator[str]:
         """Settings that are right alone, but not together."""
@@ -207,7 +255,7 @@ class StyleRecipe(WholeRecipe):
                 f"from 32 to data.photo_px = {self.data.photo_px}"
             )
         for place, scenes in (("sources", recipe.sources), ("targets", recipe.targets)):
-            if not scenes:
+            if not scenes and self.data.pairs_by == "scene":
                 yield f"stylizer.{place} must name a scene"
         for place in (
             "adversarial_weight",
@@ -249,6 +297,11 @@ class JudgingRecipe(WholeRecipe):
     seed: int = 0
     data: Data = field(default_factory=Data)
 
+    @property
+    def stages(self) -> Mapping[str, Plan]:
+        """One."""
+        return {"judge": self.judge.plan}
+
     def misfits(self) -> Iterator[str]:
         """Settings that are right alone, but not together."""
         recipe = self.judge
@@ -266,68 +319,141 @@ class JudgingRecipe(WholeRecipe):
 
 @dataclass(frozen=True)
 class Recipe(WholeRecipe):
-    """A model that paints: image encoder, autoencoder, generator, audio encoder, in this order."""
+    """A model that paints: image encoder, generator and audio encoder, in this order.
+
+    Image encoder and generator may be another model's, as the paper's are.
+    """
 
     name: str
-    image_encoder: ImageEncoderRecipe
-    autoencoder: AutoencoderRecipe
-    generator: GeneratorRecipe
     audio_encoder: AudioEncoderRecipe
+    image_encoder: ImageEncoderRecipe | None = None
+    image_encoder_from: str | None = None  # the model whose image encoder is taken
+    autoencoder: AutoencoderRecipe | None = None  # in whose latents a flow paints
+    generator: GeneratorRecipe | None = None
+    generator_from: str | None = None  # the model whose generator is taken
     seed: int = 0
     data: Data = field(default_factory=Data)
 
+    @property
+    def stages(self) -> Mapping[str, Plan]:
+        """Those of them that are learned here."""
+        stages = {
+            "image-encoder": self.image_encoder,
+            "autoencoder": self.autoencoder,
+            "generator": self.generator,
+            "audio-encoder": self.audio_encoder,
+        }
+        return {name: recipe.plan for name, recipe in stages.items() if recipe is not None}
+
     def misfits(self) -> Iterator[str]:
         """Settings that are right alone, but not together."""
-        feature = self.image_encoder.network.resnet.features
-        for place, width in (
-            ("generator.network.features", self.generator.network.features),
-            ("audio_encoder.network.features", self.audio_encoder.network.features),
-        ):
-            if width != feature:
-                yield f"{place} = {width} must equal the image encoder's {feature}"
-        pictures = self.autoencoder.network
-        if self.generator.network.autoencoder != pictures:
-            yield "generator.network.autoencoder must equal autoencoder.network"
-        for place, side in (
-            ("image_encoder.crop_px", self.image_encoder.crop_px),
-            ("autoencoder.network.picture_px", pictures.picture_px),
-        ):
-            if not 0 < side <= self.data.photo_px:
-                yield f"{place} = {side} must be at most data.photo_px = {self.data.photo_px}"
-        for width in (*pictures.widths, self.generator.network.velocity.width):
-            if width % GROUPS:
-                yield f"a width of {width} channels must be divisible by {GROUPS}"
-        if self.generator.blend > self.generator.neighbours:
-            yield "generator.blend must be at most generator.neighbours"
+        for name in ("image_encoder", "generator"):
+            if (getattr(self, name) is None) == (getattr(self, f"{name}_from") is None):
+                yield f"either a table {name} is needed or {name}_from, the name of a model"
+        if isinstance(self.generator, GeneratorRecipe) != (self.autoencoder is not None):
+            yield "a table autoencoder is needed where the generator is a flow, and only there"
+        generator = self.generator
+        if self.image_encoder is not None:
+            feature = self.image_encoder.network.resnet.features
+            widths = {"audio_encoder": self.audio_encoder.network.features}
+            if generator is not None:
+                widths["generator"] = generator.network.features
+            for place, width in widths.items():
+                if width != feature:
+                    yield (
+                        f"{place}.network.features = {width} must equal "
+                        f"the image encoder's {feature}"
+                    )
+            if not 0 < self.image_encoder.crop_px <= self.data.photo_px:
+                yield (
+                    f"image_encoder.crop_px = {self.image_encoder.crop_px} must be at most "
+                    f"data.photo_px = {self.data.photo_px}"
+                )
+        if isinstance(generator, GeneratorRecipe):
+            pictures = generator.network.autoencoder
+            if not 0 < pictures.picture_px <= self.data.photo_px:
+                yield (
+                    f"autoencoder.network.picture_px = {pictures.picture_px} must be at most "
+                    f"data.photo_px = {self.data.photo_px}"
+                )
+            if self.autoencoder is not None and self.autoencoder.network != pictures:
+                yield "generator.network.autoencoder must equal autoencoder.network"
+            for width in (*pictures.widths, generator.network.velocity.width):
+                if width % GROUPS:
+                    yield f"a width of {width} channels must be divisible by {GROUPS}"
+            if generator.blend > generator.neighbours:
+                yield "generator.blend must be at most generator.neighbours"
 
 
-def read_recipe(path: Path) -> Recipe | StyleRecipe | JudgingRecipe:
+AnyRecipe = Recipe | StyleRecipe | JudgingRecipe
+
+# What a recipe is for shows in the table that it holds; one without any of these paints.
+KINDS: Mapping[str, type[AnyRecipe]] = {
+    "stylizer": StyleRecipe,
+    "judge": JudgingRecipe,
+}
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
     """The recipe of a TOML file, which tells what it trains by its tables.
 
     With a table ``stylizer`` that is a model that restyles photos, with ``judge`` one that judges
-    pictures, else one that paints. A recipe that ``extends`` another, named by its path from here,
-    holds only what differs.
+    pictures, with ``localiser`` one that finds what sounds, else one that paints. A recipe that
+    ``extends`` another, named by its path from here, holds only what differs.
+
+    Args:
+        path: of the file.
+        changes: each ``table.setting=value``, laid over the file, the last one last.
 
     Raises:
         RecipeError: the file is missing or not TOML, or settings do not fit: all of them, at once.
     """
     try:
         table = read_tables(path)
-        if "stylizer" in table:
-            return from_table(StyleRecipe, table)
-        if "judge" in table:
-            return from_table(JudgingRecipe, table)
-        # The generator decodes with the very autoencoder that was trained before it.
-        with suppress(AttributeError, KeyError, TypeError):  # not tables: from_table will say so
-            shared = table.get("autoencoder", {}).get("network", {})
-            table["generator"].setdefault("network", {}).setdefault("autoencoder", shared)
-        return from_table(Recipe, table)
+        for change in changes:
+            table = laid_over(table, changed(change))
+        return recipe_of(table)
     except OSError as fault:
         raise RecipeError(
             f"The recipe {path} cannot be read ({fault.strerror}): check the path."
         ) from fault
     except ValueError as fault:  # TOMLDecodeError is one too
         raise RecipeError(f"The recipe {path} does not fit: {fault}.") from fault
+
+
+def recipe_of(table: dict[str, Any]) -> AnyRecipe:
+    """The recipe of tables that extend nothing.
+
+    Raises:
+        ValueError: settings do not fit: all of them, at once.
+    """
+    kind = next((KINDS[name] for name in table if name in KINDS), Recipe)
+    if kind is Recipe:
+        # The flow decodes with the very autoencoder that was trained before it.
+        with suppress(AttributeError, KeyError, TypeError):  # no tables: from_table says so
+            if table["generator"].get("family", "flow") == "flow":
+                shared = table["autoencoder"].get("network", {})
+                table["generator"].setdefault("network", {}).setdefault("autoencoder", shared)
+    return from_table(kind, table)
+
+
+def changed(change: str) -> dict[str, Any]:
+    """``generator.plan.steps=10`` as tables; a value that is no TOML is a text.
+
+    Raises:
+        ValueError: there is no name or no value.
+    """
+    names, equals, value = change.partition("=")
+    if not names.strip() or not equals:
+        raise ValueError(f"--set {change} must be like generator.plan.steps=500")
+    try:
+        table: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        table = value.strip()
+    for name in reversed(names.strip().split(".")):
+        table = {name: table}
+    changes: dict[str, Any] = table
+    return changes
 
 
 def read_tables(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:

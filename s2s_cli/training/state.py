@@ -1,7 +1,7 @@
 """What a run is at one moment, and how it survives being killed."""
 
+import io
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from s2s_cli.errors import RecipeError
+from s2s_cli.picture.image import write_atomically
+from s2s_cli.training import processes
 from s2s_cli.training.recipe import Pace, Plan
 
 
@@ -21,6 +23,9 @@ class Learner:
 
     network: nn.Module
     pace: Pace
+
+
+OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
 class State:
@@ -34,7 +39,7 @@ class State:
         """network: everything that learns; learners: its parts, by name."""
         self.network, self.learners, self.plan = network, learners, plan
         self.optimisers = {
-            name: torch.optim.AdamW(
+            name: OPTIMISERS[learner.pace.optimiser](
                 learner.network.parameters(),
                 learner.pace.learning_rate,
                 betas=learner.pace.betas,
@@ -48,14 +53,18 @@ class State:
             else None
         )
         self.step = 0
+        self.validation = Validation()
 
-    def update(self, loss: torch.Tensor, taught: Iterable[str]) -> None:
-        """Move the learners ``taught``, by name, down the gradient of ``loss``."""
-        for name in taught:
-            self.optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()
+    def forget_gradients(self) -> None:
+        """What a lesson for others left behind does not count."""
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+
+    def update(self, taught: Iterable[str]) -> None:
+        """Move the learners ``taught``, by name, down their gradients."""
         for name in taught:
             learner, optimiser = self.learners[name], self.optimisers[name]
+            processes.average_gradients(learner.network.parameters())
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(self.step, self.plan, learner.pace)
             if self.plan.clip_norm:
@@ -69,26 +78,49 @@ class State:
         self.step += 1
 
     @property
-    def best(self) -> nn.Module:
-        """The weights to keep: the moving average where there is one."""
+    def learned(self) -> nn.Module:
+        """What was learned so far: the moving average where there is one."""
         if self.average is None:
             return self.network
         averaged: nn.Module = self.average.module
         return averaged
 
+    def validated(self, loss: float) -> None:
+        """Note what was measured after this step."""
+        if loss < self.validation.loss:
+            weights = {name: kept.clone() for name, kept in self.learned.state_dict().items()}
+            self.validation = Validation(loss, weights)
+        else:
+            self.validation.worse += 1
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to learn: the plan is fulfilled, or more does not help."""
+        return self.step >= self.plan.steps or self.validation.worse >= self.plan.patience
+
+    def best(self) -> nn.Module:
+        """What was learned, with the weights that were best where that was measured."""
+        if self.validation.weights is not None:
+            self.learned.load_state_dict(self.validation.weights)
+        return self.learned
+
     def save(self, path: Path) -> None:
-        """Write a checkpoint; a kill at any moment leaves the old one or the new one, whole."""
+        """Write a checkpoint; a kill at any moment leaves the old one or the new one, whole.
+
+        Raises:
+            OutputError: the disk is full, or the folder is gone; the old one is still there.
+        """
         table: dict[str, Any] = {
             "step": self.step,
             "network": self.network.state_dict(),
             "optimisers": {name: kept.state_dict() for name, kept in self.optimisers.items()},
             "average": None if self.average is None else self.average.state_dict(),
+            "validation": vars(self.validation),
         }
-        new = path.with_suffix(".new")
-        torch.save(table, new)
-        with new.open("rb") as file:
-            os.fsync(file.fileno())
-        new.replace(path)
+        # Into memory first: what torch says of a full disk is no sentence, and no OSError.
+        content = io.BytesIO()
+        torch.save(table, content)
+        write_atomically(path, content.getvalue())
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
@@ -100,6 +132,7 @@ class State:
                 optimiser.load_state_dict(table["optimisers"][name])
             if self.average is not None:
                 self.average.load_state_dict(table["average"])
+            self.validation = Validation(**table["validation"])
         # A foreign or damaged pickle makes torch trip over whatever it meets first.
         except Exception as fault:
             raise RecipeError(
@@ -107,6 +140,15 @@ class State:
                 "delete it, or choose another --out."
             ) from fault
         self.step = table["step"]
+
+
+@dataclass
+class Validation:
+    """How well unseen pairs were known."""
+
+    loss: float = math.inf  # the least so far
+    weights: dict[str, torch.Tensor] | None = None  # with which it was measured
+    worse: int = 0  # measurements since then
 
 
 def learning_rate(step: int, plan: Plan, pace: Pace | None = None) -> float:

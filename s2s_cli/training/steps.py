@@ -1,28 +1,39 @@
 """What each stage learns: how a batch is drawn and judged."""
 
-from typing import TypeVar
+from collections.abc import Sequence
+from copy import copy
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s_cli.audio.spectrogram import FRONT_ENDS
-from s2s_cli.data.pairs import balanced_weights, draw, same_scene, scene_numbers
+from s2s_cli.chance import Chance
+from s2s_cli.data.pairs import Pairing, PairsBy, balanced_weights
 from s2s_cli.data.shards import Photos, Sounds
+from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.latents import unit
 from s2s_cli.networks.audio_encoder import AudioEncoder
-from s2s_cli.networks.flow import Autoencoder, Flow
+from s2s_cli.networks.flow import Autoencoder, Flow, Velocity
 from s2s_cli.networks.image_encoder import ImageEncoder, scale_pixels
 from s2s_cli.training.augmentation import (
     as_pictures,
     random_crops,
     random_masks,
     random_views,
-    random_window,
-    uniform,
+    random_windows,
 )
-from s2s_cli.training.loop import SingleStage
-from s2s_cli.training.losses import flow_matching, info_nce, laplacian_l1, vicreg
+from s2s_cli.training.loop import Batch, SingleStage
+from s2s_cli.training.losses import (
+    cosine_nce,
+    feature_l2,
+    flow_matching,
+    info_nce,
+    laplacian_l1,
+    vicreg,
+)
+from s2s_cli.training.processes import gathered
 from s2s_cli.training.recipe import (
     AudioEncoderRecipe,
     AutoencoderRecipe,
@@ -32,14 +43,15 @@ from s2s_cli.training.recipe import (
 
 Network = TypeVar("Network", bound=nn.Module)
 
+SHOWN = 16  # pictures on a sheet
+
 
 class LearnImageEncoder(SingleStage):
     """Two views of each photo, one embedding: no labels."""
 
     name = "image-encoder"
 
-    def __init__(self, recipe: ImageEncoderRecipe, photos: Tensor) -> None:
-        """photos: (photos, 3, h, w) uint8."""
+    def __init__(self, recipe: ImageEncoderRecipe, photos: Photos) -> None:
         self.recipe, self.plan, self.photos = recipe, recipe.plan, photos
         self.encoder = ImageEncoder(recipe.network)
         self.network = nn.Sequential(self.encoder.trunk, self.expander())
@@ -57,16 +69,19 @@ class LearnImageEncoder(SingleStage):
             nn.Linear(width, width, bias=False),
         )
 
-    def losses(self, chance: torch.Generator) -> dict[str, Tensor]:
+    def draw(self, chance: Chance) -> Batch:
+        """Photos, each as likely."""
+        chosen = chance.below(len(self.photos), self.share(chance))
+        return {"photos": self.photos.take(chosen)}
+
+    def losses(self, batch: Batch, chance: Chance) -> dict[str, Tensor]:
         """VICReg Eq. 6."""
-        recipe, batch = self.recipe, self.plan.batch
-        chosen = torch.randint(len(self.photos), (batch,), generator=chance)
-        photos = self.photos[chosen.to(self.photos.device)]
+        recipe, photos = self.recipe, batch["photos"]
         views = torch.cat(
             [random_views(photos, recipe.crop_px, recipe.smallest_crop, chance) for _ in range(2)]
         )
         views = scale_pixels(views).contiguous(memory_format=torch.channels_last)
-        first, second = self.network(views).float().chunk(2)
+        first, second = map(gathered, self.network(views).float().chunk(2))
         with exact(views.device):
             parts = vicreg(first, second)
         loss = (
@@ -79,7 +94,8 @@ class LearnImageEncoder(SingleStage):
     def finish(self, learned: nn.Module) -> ImageEncoder:
         """The encoder alone, its features standardised over the training photos."""
         self.encoder.trunk.load_state_dict(learned.get_submodule("0").state_dict())
-        encoder = self.encoder.to(self.photos.device).eval().requires_grad_(False)
+        device = next(learned.parameters()).device
+        encoder = self.encoder.to(device).eval().requires_grad_(False)
         features = encode_photos(encoder, self.photos)
         encoder.feature_mean.copy_(features.mean(dim=0))
         encoder.feature_std.copy_(features.std(dim=0).clamp_min(1e-3))
@@ -92,24 +108,35 @@ class LearnAutoencoder(SingleStage):
     name = "autoencoder"
     network: Autoencoder
 
-    def __init__(self, recipe: AutoencoderRecipe, photos: Tensor) -> None:
-        """photos: (photos, 3, h, w) uint8."""
+    def __init__(self, recipe: AutoencoderRecipe, photos: Photos) -> None:
         self.recipe, self.plan, self.photos = recipe, recipe.plan, photos
         self.network = channels_last(Autoencoder(recipe.network))
 
-    def losses(self, chance: torch.Generator) -> dict[str, Tensor]:
+    def draw(self, chance: Chance) -> Batch:
+        """Photos, each as likely."""
+        chosen = chance.below(len(self.photos), self.share(chance))
+        return {"photos": self.photos.take(chosen)}
+
+    def losses(self, batch: Batch, chance: Chance) -> dict[str, Tensor]:
         """How far the picture that comes back is from the one that went in, at every scale."""
-        chosen = torch.randint(len(self.photos), (self.plan.batch,), generator=chance)
-        photos = self.photos[chosen.to(self.photos.device)]
-        pictures = random_crops(photos, self.recipe.network.picture_px, chance)
+        pictures = random_crops(batch["photos"], self.recipe.network.picture_px, chance)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         latents = self.network.encode(pictures)
-        noise = torch.randn(latents.shape, generator=chance).to(latents.device)
+        noise = chance.normal(*latents.shape).to(latents.device)
         painted = self.network.decode(latents + self.recipe.latent_noise * noise).float()
         loss = laplacian_l1(painted, pictures, self.recipe.pyramid)
         with torch.no_grad():
             psnr_db = 10 * torch.log10(4 / F.mse_loss(painted.clamp(-1, 1), pictures))
         return {"loss": loss, "psnr_db": psnr_db}
+
+    def samples(self, network: nn.Module) -> tuple[Tensor, int]:
+        """Photos over what comes back of them."""
+        assert isinstance(network, Autoencoder)
+        few = self.photos.take(range(min(SHOWN // 2, len(self.photos))))
+        low = (self.photos.side_px - self.recipe.network.picture_px) // 2
+        high = low + self.recipe.network.picture_px
+        pictures = as_pictures(few[:, :, low:high, low:high]).to(next(network.parameters()).device)
+        return torch.cat([pictures, network.decode(network.encode(pictures))]), len(few)
 
 
 class LearnGenerator(SingleStage):
@@ -121,44 +148,55 @@ class LearnGenerator(SingleStage):
         self,
         recipe: GeneratorRecipe,
         photos: Photos,
-        encoder: ImageEncoder,
+        features: Tensor,
         autoencoder: Autoencoder,
     ) -> None:
-        self.recipe, self.plan = recipe, recipe.plan
-        self.flow = Flow(recipe.network).to(photos.pictures.device)
+        """features: (photos, features), of length 1."""
+        self.recipe, self.plan, self.features = recipe, recipe.plan, features
+        self.flow = Flow(recipe.network).to(next(autoencoder.parameters()).device)
         self.flow.autoencoder.load_state_dict(autoencoder.state_dict())
-        latents = encode_latents(self.flow.autoencoder, photos.pictures)  # (photos, 4, c, h, w)
+        latents = encode_latents(self.flow.autoencoder, photos)  # (photos, 4, c, h, w)
         self.flow.latent_mean.copy_(latents.float().mean(dim=(0, 1, 3, 4)))
         self.flow.latent_std.copy_(latents.float().std(dim=(0, 1, 3, 4)))
         self.latents = latents
-        self.features = unit(encode_photos(encoder, photos.pictures))
         self.neighbours = nearest(self.features, recipe.neighbours)
         self.weights = balanced_weights(photos.scenes, recipe.evenness)
         self.network = channels_last(self.flow.velocity)
 
-    def losses(self, chance: torch.Generator) -> dict[str, Tensor]:
-        """Rectified flow at logit-normal times (arXiv:2403.03206, section 3.1)."""
-        recipe, batch, device = self.recipe, self.plan.batch, self.latents.device
-        instances = draw(self.weights, batch, chance)
-        near = self.neighbours[instances]  # (batch, neighbours); the first is the photo itself
-        one = torch.randint(near.shape[1], (batch, 1), generator=chance)
-        painted = near.gather(1, one)[:, 0]
-        crops = torch.randint(self.latents.shape[1], (batch,), generator=chance)
-        latents = self.flow.whiten(self.latents[painted.to(device), crops.to(device)].float())
-
+    def draw(self, chance: Chance) -> Batch:
+        """Which photos are painted, in which view, and from whose features."""
+        count, neighbours = self.share(chance), self.neighbours.shape[1]
+        near = self.neighbours[chance.items(self.weights, count)]  # the first is the photo itself
+        one = chance.below(neighbours, count, 1)
         # The feature told is the mean of a few neighbours': sounds will point at such means.
-        told = torch.randint(1, recipe.blend + 1, (batch, 1), generator=chance)
-        order = torch.rand(near.shape, generator=chance).argsort(dim=1)
-        share = ((order < told) / told).to(device)  # (batch, neighbours), rows sum to 1
-        features = unit((self.features[near.to(device)] * share[:, :, None]).sum(dim=1))
-        dropped = (torch.rand(batch, generator=chance) < recipe.drop_feature).to(device)
+        told = 1 + chance.below(self.recipe.blend, count, 1)
+        order = chance.uniform(count, neighbours).argsort(dim=1)
+        return {
+            "painted": near.gather(1, one)[:, 0],
+            "views": chance.below(self.latents.shape[1], count),
+            "near": near,  # (count, neighbours)
+            "shares": (order < told) / told,  # (count, neighbours), rows sum to 1
+            "dropped": chance.uniform(count) < self.recipe.drop_feature,
+        }
 
-        noise = torch.randn(latents.shape, generator=chance).to(device)
-        time = torch.randn(batch, generator=chance).sigmoid().to(device)
+    def losses(self, batch: Batch, chance: Chance) -> dict[str, Tensor]:
+        """Rectified flow at logit-normal times (arXiv:2403.03206, section 3.1)."""
+        latents = self.flow.whiten(self.latents[batch["painted"], batch["views"]].float())
+        device = latents.device
+        near, shares, dropped = batch["near"], batch["shares"], batch["dropped"]
+        features = unit((self.features[near] * shares[:, :, None]).sum(dim=1))
+        noise = chance.normal(*latents.shape).to(device)
+        time = chance.normal(len(latents)).sigmoid().to(device)
         between = torch.lerp(noise, latents, time[:, None, None, None])
         between = between.contiguous(memory_format=torch.channels_last)
         velocity = self.network(between, time, features, dropped).float()
         return {"loss": flow_matching(velocity, noise, latents)}
+
+    def samples(self, network: nn.Module) -> tuple[Tensor, int]:
+        """The same noise and features every time."""
+        flow = copy(self.flow)
+        flow.velocity = cast(Velocity, network)
+        return painted_from(flow, self.features), SHOWN // 2
 
     def finish(self, learned: nn.Module) -> Flow:
         """The whole generator."""
@@ -170,68 +208,143 @@ class LearnAudioEncoder(SingleStage):
     """Sounds are taught the features of photos that could go with them."""
 
     name = "audio-encoder"
+    network: AudioEncoder
 
     def __init__(
-        self, recipe: AudioEncoderRecipe, photos: Photos, sounds: Sounds, encoder: ImageEncoder
+        self,
+        recipe: AudioEncoderRecipe,
+        seen: "SeenPhotos",
+        sounds: Sounds,
+        unheard: "tuple[SeenPhotos, Sounds] | None" = None,
     ) -> None:
-        self.recipe, self.plan, self.sounds = recipe, recipe.plan, sounds
-        names = sorted(set(photos.scenes) & set(sounds.scenes))
-        self.photo_scenes = scene_numbers(photos.scenes, names)
-        self.sound_scenes = scene_numbers(sounds.scenes, names)
-        self.features = unit(encode_photos(encoder, photos.pictures))
-        middle = centre(photos.pictures, recipe.close_crop)
-        self.approach = unit(encode_photos(encoder, middle)) - self.features
-        self.weights = balanced_weights(sounds.scenes, recipe.evenness)
-        self.weights[self.sound_scenes < 0] = 0  # a sound without photos teaches nothing
-        levels = torch.stack([level_db(wave.float() / 32_768) for wave in sounds.waves])
-        self.usual_db = levels.median()
-        self.network = channels_last(AudioEncoder(recipe.network))
+        """seen: with nothing to approach where ``recipe.closeness`` is 0.
 
-    def losses(self, chance: torch.Generator) -> dict[str, Tensor]:
+        unheard: photos and sounds to validate with.
+        """
+        self.recipe, self.plan, self.sounds = recipe, recipe.plan, sounds
+        self.seen, self.unheard = seen, unheard
+        self.pairing = Pairing(sounds.keys, seen.keys, seen.pairs_by)
+        self.weights = balanced_weights(sounds.scenes, recipe.evenness)
+        self.weights[self.pairing.alone] = 0  # a sound without photos teaches nothing
+        self.usual_db = usual_level_db(sounds, self.weights)
+        self.network = channels_last(AudioEncoder(recipe.network))
+        # The network averages over time, so a shorter window is the like at less cost.
+        window_s = recipe.window_s or recipe.network.seconds
+        self.samples_heard = round(window_s * recipe.network.sample_rate)
+
+    def draw(self, chance: Chance) -> Batch:
+        """Sounds, mixtures of some of them with others, and the photos that go with each."""
+        recipe, count = self.recipe, self.share(chance)
+        chosen = chance.items(self.weights, count)
+        others = chance.items(self.weights, round(recipe.mixed * count))
+        together = torch.cat([chosen, others])
+        waves = random_windows(self.sounds.take(together), self.samples_heard, chance)
+        gain_db = chance.uniform(len(waves), low=-recipe.gain_db, high=recipe.gain_db)
+        waves = waves * 10 ** (gain_db / 20)[:, None]
+        photos = self.pairing.partners(together.repeat_interleave(recipe.photos_per_sound), chance)
+        return {"waves": waves, "photos": photos}
+
+    def losses(self, batch: Batch, chance: Chance) -> dict[str, Tensor]:
         """Sound2Scene Eq. 2 on sounds and on mixtures of two, whose targets are mixed like them.
 
         Louder sounds have nearer targets. ``pull`` also counts how far each sound is from its own.
         """
-        recipe, batch, device = self.recipe, self.plan.batch, self.features.device
-        chosen = draw(self.weights, batch, chance)
-        # The network averages over time, so a shorter window is the like at less cost.
-        window_s = recipe.window_s or recipe.network.seconds
-        samples = round(window_s * recipe.network.sample_rate)
-        waves = torch.stack(
-            [random_window(self.sounds.waves[i], samples, chance) for i in chosen.tolist()]
-        )
-        gain_db = uniform(batch, -recipe.gain_db, recipe.gain_db, chance)
-        waves = waves * 10 ** (gain_db / 20)[:, None]
-        scenes = self.sound_scenes[chosen].repeat_interleave(recipe.photos_per_sound)
-        photos = same_scene(scenes, self.photo_scenes, chance).to(device)
-        louder_db = (level_db(waves) - self.usual_db).clamp(-18, 18).to(device)[:, None]
-        nearer = recipe.closeness * louder_db / 12
-        whole, approach = (
-            values[photos].unflatten(0, (batch, -1)).mean(dim=1)
-            for values in (self.features, self.approach)
-        )
-        targets = unit(whole + nearer * approach)
+        recipe, waves = self.recipe, batch["waves"]
+        count, device = self.share(chance), waves.device
+        louder_db = (level_db(waves) - self.usual_db).clamp(-18, 18)[:, None]
+        targets = self.seen.targets(batch["photos"], len(waves), recipe.closeness * louder_db / 12)
 
         # Pairs brought to one level, so that the ratio is what is heard and not how loud they were.
-        first = torch.randperm(batch, generator=chance)[: round(recipe.mixed * batch)]
-        second = first.roll(1)
-        ratio = uniform(len(first), 0.35, 0.65, chance)[:, None]
-        levelled = 10 ** ((level_db(waves[first]) - level_db(waves[second])) / 20)[:, None]
-        mixed = ratio * waves[first] + (1 - ratio) * levelled * waves[second]
+        waves, others = waves[:count], waves[count:]
+        first = waves[: len(others)]
+        ratio = chance.uniform(len(others), low=0.35, high=0.65).to(device)[:, None]
+        levelled = 10 ** ((level_db(first) - level_db(others)) / 20)[:, None]
+        mixed = ratio * first + (1 - ratio) * levelled * others
+        between = torch.lerp(targets[count:], targets[: len(others)], ratio)
+        targets = torch.cat([targets[:count], unit(between)])
 
         with exact(device):
-            seen = FRONT_ENDS[recipe.network.front_end](torch.cat([waves, mixed]).to(device))
+            seen = FRONT_ENDS[recipe.network.front_end](torch.cat([waves, mixed]))
         seen = random_masks(seen, recipe.masks, recipe.mask_share, chance)
         heard = self.network(seen).float()
-        ratio, first, second = ratio.to(device), first.to(device), second.to(device)
-        between = ratio * targets[first] + (1 - ratio) * targets[second]
-        targets = torch.cat([targets, unit(between)])
         with exact(device):
-            loss = info_nce(heard, targets, recipe.temperature)
+            loss = self.alignment(gathered(heard), gathered(targets))
         cosines = F.cosine_similarity(heard, targets)
         loss = loss + recipe.pull * (1 - cosines.mean())
-        measures = {"loss": loss, "cosine": cosines[:batch].mean()}
-        return measures | ({"mixed": cosines[batch:].mean()} if len(first) else {})
+        measures = {"loss": loss, "cosine": cosines[:count].mean()}
+        return measures | ({"mixed": cosines[count:].mean()} if len(others) else {})
+
+    def alignment(self, heard: Tensor, targets: Tensor) -> Tensor:
+        """Eq. 2, or what stands in its place in Table 2. Both: (items, features)."""
+        if self.recipe.loss == "l2":
+            return feature_l2(heard, targets)
+        if self.recipe.loss == "nce":
+            return cosine_nce(heard, targets, self.recipe.temperature)
+        return info_nce(heard, targets, self.recipe.temperature)
+
+    @torch.no_grad()
+    def validation_loss(self, network: nn.Module) -> float:
+        """The loss over sounds that are never learned from, in batches of the plan's size."""
+        if self.unheard is None:
+            raise RecipeError("There is nothing to validate with: set plan.validate_every = 0.")
+        seen, sounds = self.unheard
+        config = self.recipe.network
+        pairing = Pairing(sounds.keys, seen.keys, seen.pairs_by)
+        numbers = (~pairing.alone).nonzero()[:, 0]
+        if not len(numbers):
+            raise DataError("No sound of the validation shards has a photo: make them again.")
+        # The same pairs every time, and neighbours in a shard apart, which may be of one video.
+        chance = Chance("validation")
+        numbers = numbers[torch.randperm(len(numbers), generator=chance.shared)]
+        losses = []
+        for some in numbers.split(self.plan.batch):
+            waves = random_windows(sounds.take(some), self.samples_heard, chance)
+            several = some.repeat_interleave(self.recipe.photos_per_sound)
+            device = seen.features.device
+            photos = pairing.partners(several, chance).to(device)
+            targets = seen.targets(photos, len(some), torch.zeros(len(some), 1, device=device))
+            heard = network(FRONT_ENDS[config.front_end](waves.to(device))).float()
+            losses.append(self.alignment(heard, targets) * len(some))
+        return (torch.stack(losses).sum() / len(numbers)).item()
+
+
+class SeenPhotos:
+    """What the frozen image encoder sees in photos: the only thing that sounds are taught."""
+
+    def __init__(
+        self, keys: Sequence[str], pairs_by: PairsBy, features: Tensor, nearer: Tensor | None = None
+    ) -> None:
+        """features, nearer: (photos, features): of photos, and of their middles where that counts.
+
+        Length is told by Eq. 2 to be 1; L_2 of Table 2 compares features as they are.
+        """
+        self.keys, self.pairs_by, self.features = keys, pairs_by, features
+        self.approach = None if nearer is None else nearer - features
+
+    def targets(self, photos: Tensor, sounds: int, nearer: Tensor) -> Tensor:
+        """Mean features of a few photos each, (sounds, features).
+
+        Args:
+            photos: (sounds * a few,) numbers.
+            sounds: how many there are.
+            nearer: (sounds, 1), how far towards the middles.
+        """
+        if len(photos) == sounds and self.approach is None:
+            return self.features[photos]
+        targets = self.features[photos].reshape(sounds, -1, self.features.shape[1]).mean(dim=1)
+        if self.approach is not None:
+            approach = self.approach[photos].reshape(sounds, -1, self.approach.shape[1])
+            targets = targets + nearer * approach.mean(dim=1)
+        return unit(targets)
+
+
+def usual_level_db(sounds: Sounds, weights: Tensor, most: int = 1000) -> Tensor:
+    """The median level of sounds that can be drawn, from so many of them at most."""
+    numbers = (weights > 0).nonzero()[:, 0]
+    some = numbers[:: -(-len(numbers) // most)]
+    levels = torch.stack([level_db(wave.float() / 32_768) for wave in sounds.take(some)])
+    usual: Tensor = levels.median()
+    return usual
 
 
 def channels_last(network: Network) -> Network:
@@ -246,25 +359,37 @@ def exact(device: torch.device) -> torch.autocast:
 
 
 @torch.no_grad()
-def encode_photos(encoder: ImageEncoder, photos: Tensor, batch: int = 64) -> Tensor:
-    """photos: (photos, 3, h, w) uint8. Returns their features (photos, features), float32."""
-    return torch.cat([encoder(as_pictures(part)).float() for part in photos.split(batch)])
+def encode_photos(
+    encoder: nn.Module, photos: Photos, share: float = 1.0, batch: int = 64
+) -> Tensor:
+    """What an image encoder sees in photos, or in their middles: (photos, features), float32.
+
+    share: side of the middle, as a share of the photo's.
+    """
+    device = next((weight.device for weight in encoder.parameters()), torch.device("cpu"))
+    return torch.cat(
+        [
+            encoder(as_pictures(centre(part.to(device), share))).float()
+            for part in photos.parts(batch)
+        ]
+    )
 
 
 @torch.no_grad()
-def encode_latents(autoencoder: Autoencoder, photos: Tensor, batch: int = 64) -> Tensor:
+def encode_latents(autoencoder: Autoencoder, photos: Photos, batch: int = 64) -> Tensor:
     """Latents of four views of each photo: two opposite corners, and the centre both ways round.
 
-    photos: (photos, 3, h, w) uint8. Returns (photos, 4, channels, side, side), float16.
+    Returns (photos, 4, channels, side, side), float16.
     """
-    side = autoencoder.config.picture_px
-    low, right = photos.shape[2] - side, photos.shape[3] - side
+    side, device = autoencoder.config.picture_px, next(autoencoder.parameters()).device
+    low = photos.side_px - side
     latents = []
-    for part in photos.split(batch):
-        centre = part[:, :, low // 2 :, right // 2 :][:, :, :side, :side]
-        views = [part[:, :, :side, :side], part[:, :, low:, right:], centre, centre.flip(3)]
+    for part in photos.parts(batch):
+        part = part.to(device)
+        middle = part[:, :, low // 2 :, low // 2 :][:, :, :side, :side]
+        views = [part[:, :, :side, :side], part[:, :, low:, low:], middle, middle.flip(3)]
         pictures = as_pictures(torch.cat(views)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(photos.device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             encoded = autoencoder.encode(pictures)
         latents.append(encoded.half().unflatten(0, (4, -1)).transpose(0, 1))
     return torch.cat(latents)
@@ -286,3 +411,9 @@ def nearest(features: Tensor, count: int, batch: int = 1024) -> Tensor:
     """The ``count`` nearest rows of each row by cosine, itself first. (rows, count), on the CPU."""
     found = [(part @ features.T).topk(count, dim=1).indices for part in features.split(batch)]
     return torch.cat(found).cpu()
+
+
+def painted_from(generator: Flow, features: Tensor) -> Tensor:
+    """A few pictures from features that lie far apart in the list, each with its own seed."""
+    numbers = torch.linspace(0, len(features) - 1, SHOWN).long()
+    return generator.paint(generator.noise(range(SHOWN)), features[numbers.to(features.device)])

@@ -1,7 +1,7 @@
 """How a stylizer learns ("Learning Visual Styles from Audio-Visual Associations", section 3).
 
 A photo of one scene, restyled by a sound of another, should pass for a photo that occurred with
-this sound, and yet be known again place by place. Nothing is paired but sounds with their scenes.
+this sound, and yet be known again place by place.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from s2s_cli import registry
 from s2s_cli.audio.spectrogram import FRONT_ENDS
-from s2s_cli.data.pairs import balanced_weights, draw, same_scene, scene_numbers
+from s2s_cli.chance import Chance
+from s2s_cli.data.pairs import Pairing, PairsBy, balanced_weights, scene_numbers
 from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoder
@@ -27,8 +28,13 @@ from s2s_cli.networks.discriminators import (
 )
 from s2s_cli.networks.image_encoder import ImageEncoder, scale_pixels
 from s2s_cli.networks.stylizer import Stylizer
-from s2s_cli.training.augmentation import first_window, random_crops, random_window, uniform
-from s2s_cli.training.loop import Lesson
+from s2s_cli.training.augmentation import (
+    beside,
+    first_window,
+    random_crops,
+    random_windows,
+)
+from s2s_cli.training.loop import Batch, Lesson, LoneStage
 from s2s_cli.training.losses import (
     lsgan_discriminator,
     lsgan_generator,
@@ -38,32 +44,40 @@ from s2s_cli.training.losses import (
 )
 from s2s_cli.training.recipe import StylizerRecipe
 from s2s_cli.training.state import Learner
-from s2s_cli.training.steps import channels_last, exact, level_db
+from s2s_cli.training.steps import channels_last, exact, level_db, usual_level_db
 
 Network = TypeVar("Network", bound=nn.Module)
+
+SHOWN_PHOTOS, SHOWN_SOUNDS = 4, 5  # on a sheet
 
 LOUD_STILLNESS = 0.1  # how much of the stillness that quiet sounds ask for, loud ones do
 LOUDEST_GAIN_DB = 30.0  # a window between two thunders holds noise, which is not made a storm
 
 
-class LearnStylizer:
+class LearnStylizer(LoneStage):
     """A stylizer and its audio encoder against a discriminator, with PatchNCE or a cycle."""
 
     name = "stylizer"
 
-    def __init__(self, recipe: StylizerRecipe, photos: Photos, sounds: Sounds) -> None:
+    def __init__(
+        self,
+        recipe: StylizerRecipe,
+        photos: Photos,
+        sounds: Sounds,
+        pairs_by: PairsBy = "scene",
+    ) -> None:
         """photos, sounds: of the recipe's scenes; those of other scenes are never drawn."""
         require_scenes(recipe, photos, sounds)
-        self.recipe, self.plan, self.sounds = recipe, recipe.plan, sounds
-        self.photos = photos.pictures
-        self.photo_scenes = scene_numbers(photos.scenes, recipe.targets)
-        self.sound_scenes = scene_numbers(sounds.scenes, recipe.targets)
+        self.recipe, self.plan, self.photos, self.sounds = recipe, recipe.plan, photos, sounds
+        self.pairing = Pairing(sounds.keys, photos.keys, pairs_by)
         self.source_weights = balanced_weights(photos.scenes, recipe.evenness)
-        self.source_weights[scene_numbers(photos.scenes, recipe.sources) < 0] = 0
         self.sound_weights = balanced_weights(sounds.scenes, recipe.evenness)
-        self.sound_weights[self.sound_scenes < 0] = 0
-        levels = torch.stack([level_db(wave.float() / 32_768) for wave in sounds.waves])
-        self.usual_db = levels[self.sound_weights > 0].median()
+        self.sound_weights[self.pairing.alone] = 0
+        if recipe.sources:
+            self.source_weights[scene_numbers(photos.scenes, recipe.sources) < 0] = 0
+        if recipe.targets:
+            self.sound_weights[scene_numbers(sounds.scenes, recipe.targets) < 0] = 0
+        self.usual_db = usual_level_db(sounds, self.sound_weights)
 
         self.stylizer = xavier(Stylizer(recipe.network), recipe.init_gain)
         self.audio_encoder = audio_encoder(recipe)
@@ -71,9 +85,7 @@ class LearnStylizer:
             self.standardise()
         self.critic = critic(recipe)
         # A copy that does not learn, and is no part of what is kept: it is the model's own.
-        self.eye = (
-            image_encoder(recipe).to(self.photos.device) if recipe.statistics_weight else None
-        )
+        self.eye = image_encoder(recipe) if recipe.statistics_weight else None
         # Either the head behind PatchNCE, or the second generator of CycleGAN, on the way back.
         self.structure: nn.Module = (
             StructureHead(StructureHeadConfig(recipe.network.nce_channels, recipe.head_width))
@@ -104,15 +116,30 @@ class LearnStylizer:
             "structure": Learner(self.structure, self.recipe.structure_pace),
         }
 
-    def lessons(self, chance: torch.Generator) -> Iterator[Lesson]:
-        """Teach the discriminator, then the stylizer, with what it painted before (section 3.1)."""
-        recipe, device = self.recipe, self.photos.device
-        sources = self.crops(draw(self.source_weights, self.plan.batch, chance), chance)
-        chosen = draw(self.sound_weights, self.plan.batch, chance)
+    def draw(self, chance: Chance) -> Batch:
+        """Photos to be restyled, sounds to do it by, and photos that go with these."""
+        recipe, count = self.recipe, self.share(chance)
+        sources = chance.items(self.source_weights, count)
+        chosen = chance.items(self.sound_weights, count)
         waves, loud = self.windows(chosen, chance)
-        real = self.crops(self.matching(chosen, loud, chance), chance)
-        with exact(device):
-            spectrograms = FRONT_ENDS[recipe.audio.front_end](waves.to(device))
+        batch = {
+            "sources": self.photos.take(sources),
+            "real": self.photos.take(self.matching(chosen, loud, chance)),
+            "waves": waves,
+            "loud": loud,
+            "kinds": self.pairing.sounds[chosen],
+        }
+        if recipe.statistics_weight:
+            several = chosen.repeat_interleave(recipe.photos_per_sound)
+            batch["alike"] = self.photos.take(self.pairing.partners(several, chance))
+        return batch
+
+    def lessons(self, batch: Batch, chance: Chance) -> Iterator[Lesson]:
+        """Teach the discriminator, then the stylizer, with what it painted before (section 3.1)."""
+        recipe, loud = self.recipe, batch["loud"]
+        sources, real = (self.crops(batch[name], chance) for name in ("sources", "real"))
+        with exact(sources.device):
+            spectrograms = FRONT_ENDS[recipe.audio.front_end](batch["waves"])
 
         with torch.set_grad_enabled(recipe.audio_learns):
             features = self.audio_encoder.train(recipe.audio_learns)(spectrograms)
@@ -131,7 +158,9 @@ class LearnStylizer:
             self.critic(real, heard).float(), self.critic(restyled.detach(), heard).float()
         )
         if recipe.mismatch_weight:
-            critic = critic + recipe.mismatch_weight * self.mismatch(real, heard, chosen, loud)
+            critic = critic + recipe.mismatch_weight * self.mismatch(
+                real, heard, batch["kinds"], loud
+            )
         yield Lesson(critic, ("critic",), {"critic": critic})
 
         with frozen(self.critic):
@@ -143,15 +172,30 @@ class LearnStylizer:
             measures["identity"] = self.identity_loss(kept, real, of_real, chance)
             loss = loss + recipe.identity_weight * measures["identity"]
         if self.eye is not None:
-            far = style_statistics(self.looked_at(restyled), self.wanted(chosen, chance))
-            measures["statistics"] = (loud.to(device) * far).mean()
+            far = style_statistics(self.looked_at(restyled), self.wanted(batch["alike"], chance))
+            measures["statistics"] = (loud * far).mean()
             loss = loss + recipe.statistics_weight * measures["statistics"]
         moved = (restyled - sources).square().mean(dim=(1, 2, 3))
         if recipe.stillness:
-            held = 1 - (1 - LOUD_STILLNESS) * loud.to(device)
+            held = 1 - (1 - LOUD_STILLNESS) * loud
             loss = loss + recipe.stillness * (held * moved).mean()
         measures |= {"loss": loss, "moved": moved.mean()}
         yield Lesson(loss, ("stylizer", "structure"), measures)
+
+    def samples(self, network: nn.Module) -> tuple[Tensor, int]:
+        """The same few photos every time, and beside each what a few sounds make of it."""
+        assert isinstance(network, nn.ModuleDict)
+        chance, device = Chance("samples"), next(network.parameters()).device
+        chosen = chance.items(self.source_weights, SHOWN_PHOTOS)
+        sources = self.crops(self.photos.take(chosen).to(device), chance)
+        waves, _ = self.windows(chance.items(self.sound_weights, SHOWN_SOUNDS), chance)
+        spectrograms = FRONT_ENDS[self.recipe.audio.front_end](waves.to(device))
+        features = network["audio_encoder"](spectrograms)
+        rows = [sources]
+        rows += [
+            network["stylizer"](sources, feature.expand(len(sources), -1)) for feature in features
+        ]
+        return torch.stack(rows, dim=1).flatten(0, 1), len(rows)
 
     @torch.no_grad()
     def standardise(self) -> None:
@@ -161,13 +205,8 @@ class LearnStylizer:
         would hear mostly what they have in common.
         """
         samples = round(self.recipe.audio.seconds * self.recipe.audio.sample_rate)
-        waves = torch.stack(
-            [
-                first_window(wave, samples)
-                for wave, weight in zip(self.sounds.waves, self.sound_weights, strict=True)
-                if weight > 0
-            ]
-        )
+        heard = (self.sound_weights > 0).nonzero()[:, 0]
+        waves = torch.stack([first_window(wave, samples) for wave in self.sounds.take(heard)])
         hear = FRONT_ENDS[self.recipe.audio.front_end]
         self.audio_encoder.eval()
         features = torch.cat([self.audio_encoder(hear(some)) for some in waves.split(32)])
@@ -176,13 +215,12 @@ class LearnStylizer:
         head.bias.copy_((head.bias - mean) / deviation)
         head.weight.copy_(head.weight / deviation[:, None])
 
-    def crops(self, photos: Tensor, chance: torch.Generator) -> Tensor:
-        """A crop of each of these photos, by number, in [-1, 1]."""
-        chosen = self.photos[photos.to(self.photos.device)]
-        crops = random_crops(chosen, self.recipe.crop_px, chance)
+    def crops(self, photos: Tensor, chance: Chance) -> Tensor:
+        """A crop of each of these photos, in [-1, 1]."""
+        crops = random_crops(photos, self.recipe.crop_px, chance)
         return crops.contiguous(memory_format=torch.channels_last)
 
-    def windows(self, sounds: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+    def windows(self, sounds: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
         """What is heard of these sounds, by number, and how loud it is.
 
         Returns:
@@ -190,11 +228,11 @@ class LearnStylizer:
         """
         recipe = self.recipe
         samples = round(recipe.audio.seconds * recipe.audio.sample_rate)
-        recordings = [self.sounds.waves[number] for number in sounds.tolist()]
-        waves = torch.stack(
-            [first_window(wave, samples) for wave in recordings]
+        recordings = self.sounds.take(sounds)
+        waves = (
+            torch.stack([first_window(wave, samples) for wave in recordings])
             if recipe.window == "first"
-            else [random_window(wave, samples, chance) for wave in recordings]
+            else random_windows(recordings, samples, chance)
         )
         if recipe.audio.peak:
             loudest = waves.abs().amax(dim=1, keepdim=True)
@@ -202,13 +240,14 @@ class LearnStylizer:
         if not recipe.by_loudness:
             return waves, torch.ones(len(waves))
         # Recorded levels differ by scene. Drawn levels do not, so they say nothing but how far.
-        wanted_db = self.usual_db + uniform(len(waves), recipe.quiet_db, recipe.loud_db, chance)
+        drawn_db = chance.uniform(len(waves), low=recipe.quiet_db, high=recipe.loud_db)
+        wanted_db = self.usual_db + drawn_db
         gain_db = (wanted_db - level_db(waves)).clamp(max=LOUDEST_GAIN_DB)
         waves = waves * 10 ** (gain_db / 20)[:, None]
         louder_db = level_db(waves) - self.usual_db - recipe.quiet_db
         return waves, (louder_db / (recipe.loud_db - recipe.quiet_db)).clamp(0, 1)
 
-    def matching(self, sounds: Tensor, loud: Tensor, chance: torch.Generator) -> Tensor:
+    def matching(self, sounds: Tensor, loud: Tensor, chance: Chance) -> Tensor:
         """A photo that goes with each sound: of its scene if it is loud, any source if quiet.
 
         So the discriminator itself learns how much of a scene's look a loudness asks for.
@@ -220,41 +259,40 @@ class LearnStylizer:
         Returns:
             (batch,) numbers of photos.
         """
-        own = same_scene(self.sound_scenes[sounds], self.photo_scenes, chance)
-        any_source = draw(self.source_weights, len(sounds), chance)
-        return torch.where(torch.rand(len(sounds), generator=chance) < loud, own, any_source)
+        own = self.pairing.partners(sounds, chance)
+        any_source = chance.items(self.source_weights, len(sounds))
+        return torch.where(chance.uniform(len(sounds)) < loud, own, any_source)
 
-    def mismatch(self, real: Tensor, heard: Tensor, chosen: Tensor, loud: Tensor) -> Tensor:
+    def mismatch(self, real: Tensor, heard: Tensor, kinds: Tensor, loud: Tensor) -> Tensor:
         """How well the discriminator knows photos that go with another sound (arXiv:1605.05396).
 
         Each is shown with its neighbour's sound, and counts by how loud that is, or not at all
         where both are of one scene.
         """
-        scenes = self.sound_scenes[chosen]
-        wrong = (scenes.roll(1) != scenes) * loud.roll(1)
-        scores = self.critic(real, heard.roll(1, dims=0)).float()
-        counted: Tensor = wrong.to(scores.device) * scores.square().mean(dim=(1, 2, 3))
+        other = beside(len(kinds)).to(kinds.device)
+        wrong = (kinds[other] != kinds) * loud[other]
+        scores = self.critic(real, heard[other]).float()
+        counted: Tensor = wrong * scores.square().mean(dim=(1, 2, 3))
         return counted.mean() / 2
 
     def looked_at(self, pictures: Tensor) -> list[Tensor]:
         """Moments of the colours, and of what an image encoder makes of them stage by stage."""
         assert self.eye is not None
-        maps = [(pictures + 1) / 2, *self.eye.trunk.maps(scale_pixels(pictures))]
+        trunk = self.eye.to(pictures.device).trunk
+        maps = [(pictures + 1) / 2, *trunk.maps(scale_pixels(pictures))]
         return [moments(grid) for grid in maps]
 
     @torch.no_grad()
-    def wanted(self, sounds: Tensor, chance: torch.Generator) -> list[Tensor]:
-        """The same, averaged over a few photos that go with each sound, by number."""
+    def wanted(self, photos: Tensor, chance: Chance) -> list[Tensor]:
+        """The same, averaged over the few photos that go with each sound."""
         several = self.recipe.photos_per_sound
-        scenes = self.sound_scenes[sounds].repeat_interleave(several)
-        photos = self.crops(same_scene(scenes, self.photo_scenes, chance), chance)
         return [
-            found.unflatten(0, (len(sounds), several)).mean(dim=1)
-            for found in self.looked_at(photos)
+            found.unflatten(0, (-1, several)).mean(dim=1)
+            for found in self.looked_at(self.crops(photos, chance))
         ]
 
     def structure_loss(
-        self, restyled: Tensor, sources: Tensor, maps: Sequence[Tensor], chance: torch.Generator
+        self, restyled: Tensor, sources: Tensor, maps: Sequence[Tensor], chance: Chance
     ) -> Tensor:
         """PatchNCE, or how far the photo is that the way back makes of the restyled one."""
         if isinstance(self.structure, StructureHead):
@@ -265,21 +303,21 @@ class LearnStylizer:
         return F.l1_loss(back, sources)
 
     def identity_loss(
-        self, kept: Tensor, real: Tensor, maps: Sequence[Tensor], chance: torch.Generator
+        self, kept: Tensor, real: Tensor, maps: Sequence[Tensor], chance: Chance
     ) -> Tensor:
         """The same for photos that go with the sound already; CycleGAN asks for L1 here."""
         if isinstance(self.structure, StructureHead):
             return self.nce(kept, maps, chance)
         return F.l1_loss(kept, real)
 
-    def nce(self, restyled: Tensor, maps: Sequence[Tensor], chance: torch.Generator) -> Tensor:
+    def nce(self, restyled: Tensor, maps: Sequence[Tensor], chance: Chance) -> Tensor:
         """Whether the places of restyled pictures are known again (avstyle Eq. 2 and 3).
 
         maps: of the photos, behind every layer of the encoder.
         """
         layers = self.recipe.network.nce_layers
         found = self.stylizer.encode(restyled, layers)
-        places = draw_places(found, chance, self.recipe.patches)
+        places = draw_places(found, chance.shared, self.recipe.patches)
         queries = self.structure(found, places)
         with torch.no_grad():  # what should be found is given, see patch_nce
             keys = self.structure([maps[layer] for layer in layers], places)

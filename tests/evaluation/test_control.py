@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import add_to_tar
+from conftest import add_to_tar, photos_of, sounds_of
 from PIL import Image
 
 from s2s_cli.audio.mixing import apply_gain_db
@@ -51,12 +51,12 @@ def tones(repeats: int = 2) -> Sounds:
             keys.append(f"{scene}/{number}")
             wave = 0.05 * (1 + number) * np.sin(2 * np.pi * hertz * time)
             waves.append(torch.from_numpy((wave * 32_768).astype(np.int16)))
-    return Sounds(tuple(keys), tuple(waves), RATE)
+    return sounds_of(keys, waves)
 
 
 def colours() -> Photos:
     keys = tuple(f"{scene}/{number}" for scene in SCENES for number in range(3))
-    return Photos(keys, torch.zeros(len(keys), 3, 32, 32, dtype=torch.uint8))
+    return photos_of(keys, torch.zeros(len(keys), 3, 32, 32, dtype=torch.uint8))
 
 
 def examples(studio) -> control.Examples:
@@ -106,7 +106,7 @@ def test_two_scenes_are_too_few():
     with pytest.raises(DataError, match="at least 3"):
         control.Examples(
             KnownStudio(),
-            Sounds(sounds.keys[:4], sounds.waves[:4], RATE),
+            sounds_of(sounds.keys[:4], sounds.waves[:4]),
             colours(),
             per_scene=1,
             seed=0,
@@ -119,7 +119,7 @@ def test_an_inversion_is_counted_by_what_the_encoder_sees(tiny_model):
     keys = tuple(f"{scene}/{number}" for scene in SCENES for number in range(3))
     shades = torch.arange(len(SCENES)).repeat_interleave(3)[:, None, None, None] * 60.0
     noise = 20 * torch.rand(len(keys), 3, 32, 32, generator=chance)
-    photos = Photos(keys, (shades + noise).to(torch.uint8))
+    photos = photos_of(keys, (shades + noise).to(torch.uint8))
     some = control.Examples(studio, tones(), photos, per_scene=2, seed=0)
     psnr, survives, itself = control.inversion(some, 1, no_watch)
     assert psnr.of == "8 photos"

@@ -7,7 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_RESNET, add_to_tar
+from conftest import TINY_RESNET, add_to_tar, photos_of
 from PIL import Image
 
 from s2s_cli import registry
@@ -35,15 +35,15 @@ def colour_judge() -> Judge:
     return judge.eval()
 
 
-def photos_of(*shown: tuple[str, int]) -> Photos:
+def coloured(*shown: tuple[str, int]) -> Photos:
     """Photos said to be of a scene, each of the one colour (0 red, 1 green, 2 blue)."""
     pictures = torch.zeros(len(shown), 3, 8, 8, dtype=torch.uint8)
     for number, (_, colour) in enumerate(shown):
         pictures[number, colour] = 255
-    return Photos(tuple(f"{scene}/{n}" for n, (scene, _) in enumerate(shown)), pictures)
+    return photos_of([f"{scene}/{n}" for n, (scene, _) in enumerate(shown)], pictures)
 
 
-EXAMPLES = photos_of(
+EXAMPLES = coloured(
     ("red", 0), ("blue", 2), ("green", 0), ("red", 0), ("green", 1), ("green", 0), ("green", 0),
 )  # fmt: skip
 
@@ -81,9 +81,9 @@ def test_the_table_stands_in_columns():
 @pytest.mark.parametrize(
     ("photos", "apart"),
     [
-        (photos_of(("red", 0), ("green", 1)), "(only the judge knows blue)"),
+        (coloured(("red", 0), ("green", 1)), "(only the judge knows blue)"),
         (
-            photos_of(("red", 0), ("gold", 1), ("blue", 2), ("ash", 1)),
+            coloured(("red", 0), ("gold", 1), ("blue", 2), ("ash", 1)),
             "(only the judge knows green; only the photos show ash, gold)",
         ),
     ],

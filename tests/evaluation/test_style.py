@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import randomise
+from conftest import photos_of, randomise, sounds_of
 
 from s2s_cli import registry
 from s2s_cli.data.shards import Photos, Sounds
@@ -67,15 +67,15 @@ class Bluer:
         return bluer.clip(0, 255).astype(np.uint8)
 
 
-def photos_of(colour, scene, count=3) -> Photos:
+def coloured(colour, scene, count=3) -> Photos:
     pixels = torch.tensor(colour, dtype=torch.uint8)[None, :, None, None].repeat(count, 1, PX, PX)
     pixels[:, :, ::2] += 8  # stripes, so that there is something to keep
-    return Photos(tuple(f"{scene}/{number}" for number in range(count)), pixels)
+    return photos_of([f"{scene}/{number}" for number in range(count)], pixels)
 
 
-def sounds_of(amplitude, scene, count=3) -> Sounds:
+def loud(amplitude, scene, count=3) -> Sounds:
     wave = torch.full((1600,), round(amplitude * 32_768), dtype=torch.int16)
-    return Sounds(tuple(f"{scene}/{number}" for number in range(count)), (wave,) * count, 16_000)
+    return sounds_of([f"{scene}/{number}" for number in range(count)], [wave] * count)
 
 
 @pytest.fixture
@@ -85,10 +85,10 @@ def trial():
             restyler=restyler or Bluer(),
             judge=Blueness(),
             autoencoder=Colours(),
-            photos=photos_of((120, 60, 40), "deep"),
-            sounds=sounds_of(amplitude, "rain"),
-            known_photos=photos_of((30, 60, 180), "rain"),
-            known_sounds=sounds_of(0.9, "rain"),
+            photos=coloured((120, 60, 40), "deep"),
+            sounds=loud(amplitude, "rain"),
+            known_photos=coloured((30, 60, 180), "rain"),
+            known_sounds=loud(0.9, "rain"),
             sources=sources,
             targets=targets,
             pairs_per_scene=4,

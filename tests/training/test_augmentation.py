@@ -3,25 +3,26 @@
 import pytest
 import torch
 
+from s2s_cli.chance import Chance
 from s2s_cli.training.augmentation import (
     random_crops,
     random_masks,
     random_views,
-    random_window,
+    random_windows,
 )
 
 PHOTOS = torch.randint(0, 256, (4, 3, 40, 40), generator=torch.Generator().manual_seed(0)).byte()
 
 
-def chance(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def chance(seed: int = 0) -> Chance:
+    return Chance(seed)
 
 
 def test_the_same_chance_is_the_same_change():
     for change in (
         lambda c: random_crops(PHOTOS, 32, c),
         lambda c: random_views(PHOTOS, 24, 0.2, c),
-        lambda c: random_masks(torch.rand(4, 20, 30, generator=chance()), 2, 0.3, c),
+        lambda c: random_masks(chance().uniform(4, 20, 30), 2, 0.3, c),
     ):
         assert torch.equal(change(chance(1)), change(chance(1)))
         assert not torch.equal(change(chance(1)), change(chance(2)))
@@ -46,13 +47,13 @@ def test_views_stay_in_range():
 @pytest.mark.parametrize("length", [3, 100, 1000])
 def test_a_window_is_taken_from_the_wave_or_repeats_it(length):
     wave = torch.arange(length).short()
-    window = (random_window(wave, 100, chance()) * 32_768).round().long()
+    window = (random_windows([wave], 100, chance())[0] * 32_768).round().long()
     assert len(window) == 100
     assert ((window - window[0]) % length == torch.arange(100) % length).all()
 
 
 def test_masks_hide_no_more_than_allowed_and_put_the_mean_there():
-    seen = torch.rand(8, 50, 60, generator=chance(3))
+    seen = chance(3).uniform(8, 50, 60)
     masked = random_masks(seen, 1, 0.2, chance(4))
     changed = masked != seen
     assert changed.any()

@@ -5,16 +5,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY_RESNET
+from conftest import TINY_RESNET, photos_of
 
 from s2s_cli import registry
+from s2s_cli.chance import Chance
 from s2s_cli.data.shards import Photos, find_shards, load_photos
 from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.networks.judge import JudgeConfig
 from s2s_cli.training import judging
 from s2s_cli.training.augmentation import as_pictures
 from s2s_cli.training.judging import LearnJudge
-from s2s_cli.training.loop import chance_of, train
+from s2s_cli.training.loop import train
 from s2s_cli.training.recipe import JudgeRecipe, Plan, read_recipe
 
 RECIPE = JudgeRecipe(
@@ -72,7 +73,7 @@ def black_and_white(count: int) -> Photos:
     """As many white photos as black ones."""
     pictures = torch.tensor([0, 255] * count, dtype=torch.uint8).view(-1, 1, 1, 1)
     keys = [f"{scene}/{number}" for number in range(count) for scene in ("black", "white")]
-    return Photos(tuple(keys), pictures.expand(-1, 3, 8, 8).contiguous())
+    return photos_of(keys, pictures.expand(-1, 3, 8, 8))
 
 
 class Unmoved(torch.nn.Module):
@@ -99,7 +100,8 @@ def test_a_blend_of_two_photos_counts_as_much_for_each_as_it_shows_of_it(mixed, 
         JudgeRecipe(plan, network, crop_px=8, mixed=mixed, smoothing=0), black_and_white(20)
     )
     stage.network = Unmoved(torch.tensor([0.3, -0.9]))
-    loss = stage.losses(chance_of(0, "judge", 0))["loss"]
+    chance = Chance()
+    loss = stage.losses(stage.draw(chance), chance)["loss"]
     white = (stage.network.views.mean(dim=(1, 2, 3)) + 1) / 2
     black_odds, white_odds = torch.tensor([0.3, -0.9]).softmax(dim=0)
     expected = -(white * white_odds.log() + (1 - white) * black_odds.log()).mean()
@@ -113,18 +115,19 @@ def test_smoothed_labels_leave_a_little_to_every_scene(monkeypatch):
     plan = Plan(steps=1, batch=16, learning_rate=0.1)
     network = JudgeConfig(("black", "white"), TINY_RESNET, picture_px=8)
     recipe = JudgeRecipe(plan, network, crop_px=8, mixed=0, smoothing=0.2)
-    only_black = Photos(("black/0", "white/0"), torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+    only_black = photos_of(("black/0", "white/0"), torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
     stage = LearnJudge(recipe, only_black)
     stage.weights = torch.tensor([1.0, 0.0])
     stage.network = Unmoved(torch.tensor([2.0, 0.0]))
     sure, unsure = torch.tensor([2.0, 0.0]).log_softmax(dim=0).tolist()
-    loss = stage.losses(chance_of(0, "judge", 0))["loss"]
+    chance = Chance()
+    loss = stage.losses(stage.draw(chance), chance)["loss"]
     assert loss.item() == pytest.approx(-(0.9 * sure + 0.1 * unsure), abs=1e-6)
 
 
 def test_photos_of_other_scenes_are_never_drawn():
     photos = black_and_white(4)
-    other = Photos((*photos.keys, "grey/0"), torch.cat([photos.pictures, photos.pictures[:1]]))
+    other = photos_of((*photos.keys, "grey/0"), torch.cat([photos.pictures, photos.take([0])]))
     network = JudgeConfig(("white", "black"), TINY_RESNET, picture_px=8)
     stage = LearnJudge(replace(RECIPE, network=network, crop_px=8), other)
     assert stage.weights[-1] == 0

@@ -24,6 +24,7 @@ from s2s_cli.training.steps import (
     LearnAutoencoder,
     LearnGenerator,
     LearnImageEncoder,
+    SeenPhotos,
     encode_photos,
 )
 
@@ -45,6 +46,10 @@ def photos(tiny_data):
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+def seen(photos):
+    return SeenPhotos(photos.keys, "scene", unit(encode_photos(Colour(), photos)))
 
 
 def learn(stage, folder):
@@ -75,11 +80,11 @@ def test_sounds_learn_to_point_at_their_own_photos(photos, tiny_data, tmp_path):
         mixed=0.0,
     )
     sounds = load_sounds(find_shards(tiny_data, "sounds/*.tar"), 16_000)
-    network, losses = learn(LearnAudioEncoder(recipe, photos, sounds, Colour()), tmp_path)
+    network, losses = learn(LearnAudioEncoder(recipe, seen(photos), sounds), tmp_path)
     assert fell(losses, 0.98)  # Eq. 2 moves between ln 8 and a floor not far below
     heard = network(loudness(torch.from_numpy(tone(200, 1))[None]))
     heard = torch.cat([heard, network(loudness(torch.from_numpy(tone(3000, 1))[None]))])
-    colours = encode_photos(Colour(), photos.pictures)
+    colours = encode_photos(Colour(), photos)
     scenes = torch.stack([unit(colours[:8]).mean(dim=0), unit(colours[8:]).mean(dim=0)])
     assert (unit(heard) @ unit(scenes).T).argmax(dim=1).tolist() == [0, 1]
 
@@ -91,12 +96,12 @@ def test_the_image_encoder_keeps_photos_apart_and_standardises_their_features(ph
         crop_px=32,
         expander=16,
     )
-    stage = LearnImageEncoder(recipe, photos.pictures)
+    stage = LearnImageEncoder(recipe, photos)
     network, losses = learn(stage, tmp_path)
     assert fell(losses, 0.9)
     encoder = stage.finish(network)
     assert isinstance(encoder, ImageEncoder)
-    features = encode_photos(encoder, photos.pictures)
+    features = encode_photos(encoder, photos)
     assert torch.allclose(features.mean(dim=0), torch.zeros(16), atol=1e-3)
     spread = features.std(dim=0)
     assert torch.allclose(spread[spread > 0.5], torch.ones(1), atol=1e-2)
@@ -105,7 +110,7 @@ def test_the_image_encoder_keeps_photos_apart_and_standardises_their_features(ph
 def test_the_autoencoder_learns_to_give_pictures_back(photos, tmp_path):
     plan = Plan(steps=60, batch=8, learning_rate=3e-3, warmup_steps=5)
     recipe = AutoencoderRecipe(plan=plan, network=TINY_FLOW.autoencoder)
-    _, losses = learn(LearnAutoencoder(recipe, photos.pictures), tmp_path)
+    _, losses = learn(LearnAutoencoder(recipe, photos), tmp_path)
     assert fell(losses, 0.7)
 
 
@@ -115,7 +120,7 @@ def test_the_flow_learns_to_leave_the_noise(photos, tmp_path):
     network = type(TINY_FLOW)(**{**vars(TINY_FLOW), "features": 3})
     recipe = GeneratorRecipe(plan=plan, network=network, neighbours=4, blend=2)
     autoencoder = Autoencoder(TINY_FLOW.autoencoder)
-    stage = LearnGenerator(recipe, photos, Colour(), autoencoder)
+    stage = LearnGenerator(recipe, photos, unit(encode_photos(Colour(), photos)), autoencoder)
     whitened = stage.flow.whiten(stage.latents.float().flatten(0, 1))
     assert torch.allclose(whitened.mean(dim=(0, 2, 3)), torch.zeros(4), atol=0.02)
     assert torch.allclose(whitened.std(dim=(0, 2, 3)), torch.ones(4), atol=0.02)

@@ -9,6 +9,7 @@ import torch
 
 from s2s_cli import registry
 from s2s_cli.audio.spectrogram import FRONT_ENDS
+from s2s_cli.chance import Chance
 from s2s_cli.data.shards import find_shards, load_photos, load_sounds
 from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig
@@ -16,7 +17,7 @@ from s2s_cli.networks.discriminators import PatchGANConfig, StructureHead
 from s2s_cli.networks.layers import ResNetConfig
 from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 from s2s_cli.training.augmentation import first_window
-from s2s_cli.training.loop import chance_of, train
+from s2s_cli.training.loop import train
 from s2s_cli.training.recipe import Pace, Plan, StylizerRecipe, read_recipe
 from s2s_cli.training.state import State, learning_rate
 from s2s_cli.training.steps import level_db
@@ -100,15 +101,21 @@ def begin(tiny_data):
     return begin
 
 
-def chance(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def chance(seed: int = 0) -> Chance:
+    return Chance(seed)
+
+
+def lessons_of(stage, name: object = 0):
+    return stage.lessons(stage.draw(drawn := Chance(name)), drawn)
 
 
 def step(stage, number=0) -> dict[str, float]:
     """One step of a stage that has taken none; returns its measures."""
     state, measures = State(stage.network, stage.learners, stage.plan), {}
-    for lesson in stage.lessons(chance_of(0, stage.name, number)):
-        state.update(lesson.loss, lesson.taught)
+    for lesson in lessons_of(stage, number):
+        state.forget_gradients()
+        lesson.loss.backward()
+        state.update(lesson.taught)
         measures |= {name: value.item() for name, value in lesson.measures.items()}
     return measures
 
@@ -251,7 +258,7 @@ def test_loud_sounds_go_with_their_scene_and_quiet_ones_with_any_source(recipe, 
 
 def test_each_network_is_taught_by_its_own_lesson_alone(recipe, begin):
     stage = begin(recipe)
-    lessons = stage.lessons(chance())
+    lessons = lessons_of(stage)
     next(lessons).loss.backward()
     assert all(p.grad is None for p in stage.stylizer.parameters())
     assert all(p.grad is None for p in stage.structure.parameters())
@@ -269,7 +276,7 @@ def test_each_network_is_taught_by_its_own_lesson_alone(recipe, begin):
 def test_every_weight_is_taught_in_bfloat16_too(recipe, begin):
     """Also those that meet autocast, which keeps what it has cast, under no_grad as well."""
     stage = begin(recipe)
-    lessons = stage.lessons(chance())
+    lessons = lessons_of(stage)
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):
             lesson = next(lessons)
@@ -486,12 +493,12 @@ def test_a_frozen_audio_encoder_stays_as_it_is(knowing, begin):
 def test_photos_with_another_scenes_sound_should_score_0(knowing, begin):
     stage = begin(knowing)
     stage.critic = lambda pictures, heard: heard[:, :1, None, None]  # a score per sound
-    stage.sound_scenes = torch.tensor([0, 1, 1, 2])
     heard = torch.tensor([[1.0], [2], [3], [5]])
     loud = torch.tensor([1.0, 0.5, 0.5, 0.2])
-    wrong = stage.mismatch(torch.zeros(4, 3, 32, 32), heard, torch.arange(4), loud)
-    # Sounds 3, 0, 1, 2 are shown with photos of 0, 1, 1, 2; the third pair is of one scene.
-    by_hand = (0.2 * 25 + 1.0 * 1 + 0 + 0.5 * 9) / 4 / 2
+    kinds = torch.tensor([1, 1, 0, 2])
+    wrong = stage.mismatch(torch.zeros(4, 3, 32, 32), heard, kinds, loud)
+    # Sounds 1, 0, 3, 2 are shown with photos of 0, 1, 2, 3; the first two are of one scene.
+    by_hand = (0 + 0 + 0.2 * 25 + 0.5 * 9) / 4 / 2
     assert wrong.item() == pytest.approx(by_hand)
 
 
@@ -517,8 +524,8 @@ def test_statistics_count_by_how_loud_a_sound_is(knowing, begin):
         stage.windows = lambda *given: (windows(*given)[0], torch.full((4,), loud))
         return step(stage)
 
-    free, quiet, loud = measured(0.0, 1.0), measured(3.0, 0.0), measured(3.0, 1.0)
-    assert "statistics" not in free
+    assert "statistics" not in measured(0.0, 1.0)
+    free, quiet, loud = measured(1e-9, 1.0), measured(3.0, 0.0), measured(3.0, 1.0)
     assert quiet["statistics"] == 0
     assert loud["statistics"] > 0.01
     assert loud["loss"] - free["loss"] == pytest.approx(3 * loud["statistics"], rel=1e-3)
