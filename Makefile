@@ -1,12 +1,13 @@
 # make demo    a picture from an example sound, from nothing but Python 3.11 or newer
 # make test    everything that must hold
 # make bench   how fast it is, beside what the machine can do
+# make bench-training   how fast it learns, likewise
 
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: demo test bench clean
+.PHONY: demo test bench bench-training clean
 
 demo: .venv/installed
 	@$(BIN)/s2s generate examples/sounds/rain.wav --out demo.png --size 512 --show --force > /dev/null
@@ -22,6 +23,9 @@ test: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python tests/benchmarks/speed.py
+
+bench-training: .venv/installed-dev
+	$(BIN)/python tests/benchmarks/training.py
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("s2s needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

@@ -17,6 +17,7 @@ from s2s_cli.commands import (
     interpolate,
     mix,
     models,
+    pairs,
     redo,
     stylize,
     train,
@@ -41,6 +42,7 @@ app.command()(film.film)
 app.command()(stylize.stylize)
 app.command()(info.info)
 app.command()(redo.redo)
+app.command()(pairs.pairs)
 app.command()(train.train)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")

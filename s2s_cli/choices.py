@@ -46,3 +46,23 @@ class Along(StrEnum):
 
     GAIN = "gain"  # of the sound, in dB
     RATIO = "ratio"  # the share of a second sound
+
+
+class Layout(StrEnum):
+    """How a data set of videos lies on disk."""
+
+    FOLDER = "folder"  # any folder of videos
+    VGGSOUND = "vggsound"
+    VEGAS = "vegas"
+    INTO_THE_WILD = "into-the-wild"
+    GREATEST_HITS = "greatest-hits"
+    PAIRS = "pairs"  # pictures and sounds that are matched already, by name
+
+
+class Select(StrEnum):
+    """Which moments of a clip become frames."""
+
+    LOCALISER = "localiser"  # those at which picture and sound agree best, as a network tells
+    MIDDLE = "middle"  # the one in the middle
+    EVEN = "even"  # spread evenly
+    ANNOTATED = "annotated"  # those that the data set tells

@@ -28,11 +28,12 @@ from s2s_cli.networks.config import from_table, to_table
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from s2s_cli.networks.audio_encoder import AudioEncoder
+    from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
     from s2s_cli.networks.biggan import BigGAN
     from s2s_cli.networks.flow import Flow
     from s2s_cli.networks.image_encoder import ImageEncoder
     from s2s_cli.networks.judge import Judge
+    from s2s_cli.networks.localiser import Localiser
     from s2s_cli.networks.stylizer import Stylizer
 
     Generator = BigGAN | Flow
@@ -43,7 +44,14 @@ IMAGE_ENCODER = "image_encoder.safetensors"  # a model can do without it: sounds
 GENERATOR = "generator.safetensors"
 STYLIZER = "stylizer.safetensors"  # restyles pictures; it and an audio encoder are a model too
 JUDGE = "judge.safetensors"  # tells what pictures show; a model of its own
-DOES = {GENERATOR: "paints", STYLIZER: "restyles", JUDGE: "judges"}  # what a model is for
+LOCALISER = "localiser.safetensors"  # tells where in pictures a sound comes from; likewise
+# What a model is for.
+DOES = {
+    GENERATOR: "paints",
+    STYLIZER: "restyles",
+    JUDGE: "judges",
+    LOCALISER: "localises sounds in",
+}
 CARD = "card.md"
 SUMS = "SHA256SUMS"
 
@@ -119,6 +127,7 @@ def families() -> dict[str, tuple[type[nn.Module], type[Any]]]:
     from s2s_cli.networks.flow import Autoencoder, AutoencoderConfig, Flow, FlowConfig
     from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
     from s2s_cli.networks.judge import Judge, JudgeConfig
+    from s2s_cli.networks.localiser import Localiser, LocaliserConfig
     from s2s_cli.networks.stylizer import Stylizer, StylizerConfig
 
     return {
@@ -129,6 +138,7 @@ def families() -> dict[str, tuple[type[nn.Module], type[Any]]]:
         "autoencoder": (Autoencoder, AutoencoderConfig),
         "stylizer": (Stylizer, StylizerConfig),
         "judge": (Judge, JudgeConfig),
+        "localiser": (Localiser, LocaliserConfig),
     }
 
 
@@ -438,6 +448,26 @@ def open_judge(name_or_path: str | Path, device: str = "cpu") -> Judge:
     return load_network_as(Judge, folder / JUDGE).to(device)
 
 
+def open_localiser(name_or_path: str | Path, device: str = "cpu") -> Localiser:
+    """Load a localiser, or make one of a model whose two encoders share a space.
+
+    Raises:
+        ModelError: there is no such model, or it is damaged, or it has neither.
+    """
+    from s2s_cli.networks.image_encoder import ImageEncoder
+    from s2s_cli.networks.localiser import Localiser
+
+    folder = find(name_or_path)
+    if (folder / LOCALISER).is_file():
+        return load_network_as(Localiser, folder / LOCALISER).to(device)
+    if not (folder / IMAGE_ENCODER).is_file():
+        require_use(name_or_path, folder, LOCALISER, "localise sounds in any")
+    image = load_network_as(ImageEncoder, folder / IMAGE_ENCODER)
+    audio = load_audio_encoder(folder)
+    require_one_length({image.features, audio.config.features}, folder)
+    return Localiser.of(image, audio).requires_grad_(False).to(device)
+
+
 def require_use(name_or_path: str | Path, folder: Path, file: str, use: str) -> None:
     """A model that is whole, but for something else, is no damaged one."""
     does = [verb for name, verb in DOES.items() if (folder / name).is_file()]
@@ -513,6 +543,12 @@ def verify(name_or_path: str | Path) -> list[Check]:
             checks.append(Check(what, fault_in_verdict(open_judge(folder))))
         except ModelError as error:
             checks.append(Check(what, str(error)))
+    if LOCALISER in present:
+        what = "a sound is looked for in a picture, and every number is finite"
+        try:
+            checks.append(Check(what, fault_in_score(open_localiser(folder))))
+        except ModelError as error:
+            checks.append(Check(what, str(error)))
     if STYLIZER in present:
         what = "a sound restyles a picture, and it stays finite"
         try:
@@ -569,6 +605,15 @@ def fault_in_verdict(judge: Judge) -> str:
     return "" if logits.isfinite().all() else "some of its logits are not finite"
 
 
+def fault_in_score(localiser: Localiser) -> str:
+    """Look for noise in noise; returns what is wrong with the score, or nothing."""
+    import torch
+
+    with torch.inference_mode():
+        score = localiser.score(noise_to_look_at(), spectrogram_of_noise(localiser.config.audio))
+    return "" if score.isfinite().all() else "its score is not finite"
+
+
 def noise_to_look_at() -> Tensor:
     """A picture of noise, (1, 3, 45, 62): no side is a multiple of 4, as most photos'."""
     import torch
@@ -578,15 +623,19 @@ def noise_to_look_at() -> Tensor:
 
 def feature_of_noise(audio_encoder: AudioEncoder) -> Tensor:
     """What an audio encoder hears in noise, (1, features)."""
+    feature: Tensor = audio_encoder(spectrogram_of_noise(audio_encoder.config))
+    return feature
+
+
+def spectrogram_of_noise(config: AudioEncoderConfig) -> Tensor:
+    """Noise as an audio encoder of this kind wants it, (1, frequencies, frames)."""
     import torch
 
     from s2s_cli.audio.spectrogram import FRONT_ENDS
 
-    config = audio_encoder.config
     samples = round(config.seconds * config.sample_rate)
     wave = 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
-    feature: Tensor = audio_encoder(FRONT_ENDS[config.front_end](wave))
-    return feature
+    return FRONT_ENDS[config.front_end](wave)
 
 
 def fault_in_pixels(picture: Tensor, shape: tuple[int, ...]) -> str:

@@ -69,8 +69,17 @@ class _Heard:
     floating: bool  # stored as floating point, so that values beyond 1 were meant
 
 
+class SilentError(SoundError):
+    """A sound in which there is nothing to hear."""
+
+
 def read_sound(
-    source: Path | str, *, sample_rate: int, seconds: float, start_s: float = 0.0
+    source: Path | str,
+    *,
+    sample_rate: int,
+    seconds: float,
+    start_s: float = 0.0,
+    hashed: bool = True,
 ) -> Sound:
     """Hear one window of any sound file, or of the sound track of a video.
 
@@ -84,6 +93,8 @@ def read_sound(
         seconds: the most to return; fewer come back where the sound ends earlier (see ``fit``).
         start_s: where to begin. The window starts at the source's nearest sample; in Matroska and
             WebM, which count milliseconds, a start after ``PREROLL_S`` is exact to one of those.
+        hashed: whether to read the whole file for its SHA-256, which takes long for a long video;
+            else that is empty.
 
     Raises:
         SoundError: missing, unreadable, empty, not a sound, without a sound track, silent, not
@@ -95,7 +106,7 @@ def read_sound(
     source = source_path(source)
     where = called(source)
     with opened(source, where) as file:
-        sha256 = digest(file, where)
+        sha256 = digest(file, where) if hashed else ""
         heard = _decoded(file, where, _Window(start_s, seconds, sample_rate))
 
     rate, lead = heard.rate, heard.lead
@@ -470,9 +481,9 @@ def not_finite(where: str, samples: int, first_s: float) -> SoundError:
     )
 
 
-def silent(where: str, start_s: float, end_s: float) -> SoundError:
+def silent(where: str, start_s: float, end_s: float) -> SilentError:
     """Digital silence."""
-    return SoundError(
+    return SilentError(
         f"{where} is silent from {start_s:g} s to {end_s:.6g} s (peak below "
         "-100 dB); choose another part with --start, or another sound."
     )

@@ -2,11 +2,12 @@
 
 Architecture: BigGAN (arXiv:1809.11096) conditioned on an instance's feature instead of a class
 (IC-GAN, arXiv:2109.05070). Parameter names are those of the published checkpoints, so that
-``fold_spectral_norm`` of such a file loads strictly.
+``fold_spectral_norm`` of such a file loads strictly. It paints with weights that are divided by
+their spectral norm already; while it learns, ``spectral.normalise`` divides them on every call.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ BOTTOM_PX = 4  # side of the first feature map; every block doubles it
 # so one matrix product over gathered patches is 2 to 5 times as fast (measured at batch 1).
 COARSE_PX = 16
 OUTPUT_EPS = 1e-5  # of the last normalisation, which the checkpoints never configure
+MOMENTUM = 0.1  # share of the newest batch in the stored statistics
 
 SEARCH_RATE = 0.05  # step of an inversion, in deviations of noise and feature
 CANDIDATES = 7  # seeds to begin an inversion from
@@ -105,7 +107,8 @@ class Conv(nn.Conv2d):
         """x: (batch, channels, h, w), channels last. Returns (batch, out_channels, h, w)."""
         side = x.shape[-1]
         kernel = self.kernel_size[0]
-        if kernel > 1 and (side > COARSE_PX or x.device.type != "cpu"):
+        # Nor does it pay while learning: from batches, and backwards, it is several times slower.
+        if kernel > 1 and (side > COARSE_PX or x.device.type != "cpu" or self.training):
             return super().forward(x)
         x = x.permute(0, 2, 3, 1)  # (batch, h, w, channels)
         if kernel > 1:
@@ -117,46 +120,73 @@ class Conv(nn.Conv2d):
         return F.linear(x, weight, self.bias).permute(0, 3, 1, 2)
 
 
-class ConditionalNorm(nn.Module):
-    """Normalisation by the stored statistics, then a gain and a bias that the condition chooses."""
+def own(statistics: Tensor) -> Tensor:
+    """Of one process alone."""
+    return statistics
+
+
+class BatchNorm(nn.Module):
+    """Mean and variance by which maps are normalised: a batch's own to learn, the stored to paint.
+
+    They are float32, and stored as ``torch.nn.BatchNorm2d`` does it.
+    """
 
     stored_mean: Tensor
     stored_var: Tensor
 
-    def __init__(self, channels: int, condition: int, eps: float) -> None:
+    def __init__(self, channels: int, eps: float) -> None:
         super().__init__()
-        self.eps = eps
-        self.gain = nn.Linear(condition, channels, bias=False)
-        self.bias = nn.Linear(condition, channels, bias=False)
+        self.eps, self.momentum = eps, MOMENTUM
+        self.share: Callable[[Tensor], Tensor] = own
+        self.processes = 1
         self.register_buffer("stored_mean", torch.zeros(channels))
         self.register_buffer("stored_var", torch.ones(channels))
+
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x: (batch, channels, h, w). Returns mean and variance of each map, (channels,)."""
+        if not self.training:
+            return self.stored_mean, self.stored_var
+        wide = x.float()
+        mean = self.share(wide.mean(dim=(0, 2, 3)))
+        variance = self.share((wide - mean[:, None, None]).square().mean(dim=(0, 2, 3)))
+        values = self.processes * x.numel() / x.shape[1]
+        with torch.no_grad():
+            self.stored_mean.lerp_(mean, self.momentum)
+            self.stored_var.lerp_(variance * values / (values - 1), self.momentum)
+        return mean, variance
+
+
+class ConditionalNorm(BatchNorm):
+    """Normalisation, then a gain and a bias that the condition chooses."""
+
+    def __init__(self, channels: int, condition: int, eps: float) -> None:
+        super().__init__(channels, eps)
+        self.gain = nn.Linear(condition, channels, bias=False)
+        self.bias = nn.Linear(condition, channels, bias=False)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x: (batch, channels, h, w); condition: (batch, condition), float32. Same shape as x."""
         # Both steps are affine, so they are one: the large x is touched once, in its own precision.
-        scale = (1 + self.gain(condition)) * (self.stored_var + self.eps).rsqrt()
-        shift = self.bias(condition) - self.stored_mean * scale
+        mean, variance = self.statistics(x)
+        scale = (1 + self.gain(condition)) * (variance + self.eps).rsqrt()
+        shift = self.bias(condition) - mean * scale
         scale, shift = scale.to(x.dtype)[..., None, None], shift.to(x.dtype)[..., None, None]
         return torch.addcmul(shift, x, scale)
 
 
-class Norm(nn.Module):
-    """Normalisation by the stored statistics, then a learned gain and bias."""
-
-    stored_mean: Tensor
-    stored_var: Tensor
+class Norm(BatchNorm):
+    """Normalisation, then a learned gain and bias."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__(channels, OUTPUT_EPS)
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("stored_mean", torch.zeros(channels))
-        self.register_buffer("stored_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, h, w). Same shape."""
-        scale = self.gain * (self.stored_var + OUTPUT_EPS).rsqrt()
-        shift = self.bias - self.stored_mean * scale
+        mean, variance = self.statistics(x)
+        scale = self.gain * (variance + self.eps).rsqrt()
+        shift = self.bias - mean * scale
         scale, shift = scale.to(x.dtype)[:, None, None], shift.to(x.dtype)[:, None, None]
         return torch.addcmul(shift, x, scale)
 
@@ -213,7 +243,7 @@ def pixel_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 class BigGAN(nn.Module):
-    """Noise and an image feature become a picture. Statistics are fixed: it paints, as in eval."""
+    """Noise and an image feature become a picture. It paints, until ``train`` lets it learn."""
 
     def __init__(self, config: BigGANConfig) -> None:
         super().__init__()
@@ -230,6 +260,7 @@ class BigGAN(nn.Module):
             attention = [Attention(next_width)] if px in config.attention_px else []
             self.blocks.append(nn.ModuleList([block, *attention]))
         self.output_layer = nn.Sequential(Norm(widths[-1]), nn.ReLU(), Conv(widths[-1], 3, 3))
+        self.eval()
 
     @property
     def features(self) -> int:
@@ -268,9 +299,46 @@ class BigGAN(nn.Module):
         Returns:
             (batch, 3, picture_px, picture_px), values in [-1, 1], float32.
         """
-        device = self.linear.weight.device
+        device = self.linear.bias.device
         pictures: Tensor = self(noise.to(device), unit(feature.to(device)))
         return pictures
+
+    def share_norms(
+        self, share: Callable[[Tensor], Tensor] = own, processes: int = 1
+    ) -> "BigGAN":
+        """Normalise by the statistics of a batch that several processes hold equal parts of.
+
+        Args:
+            share: the mean over processes of a tensor, with a gradient.
+            processes: how many there are.
+        """
+        for norm in self.norms:
+            norm.share, norm.processes = share, processes
+        return self
+
+    @property
+    def norms(self) -> Iterator[BatchNorm]:
+        """Every batch norm in it."""
+        return (module for module in self.modules() if isinstance(module, BatchNorm))
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[tuple[Tensor, Tensor]]) -> "BigGAN":
+        """Store the mean statistics of these batches, by which it then paints.
+
+        They fit the weights as they are, where those stored while learning fit the weights of
+        many steps before: "standing statistics" (arXiv:1809.11096, appendix C.1).
+
+        Args:
+            batches: noise (batch, dim_z) and features (batch, features) of length 1.
+        """
+        self.train()
+        for count, (noise, feature) in enumerate(batches, start=1):
+            for norm in self.norms:
+                norm.momentum = 1 / count
+            self(noise, feature)
+        for norm in self.norms:
+            norm.momentum = MOMENTUM
+        return self.eval()
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -299,7 +367,7 @@ class BigGAN(nn.Module):
         Returns:
             Noise (batch, dim_z) and features (batch, features) of length 1: the best met.
         """
-        device = self.linear.weight.device
+        device = self.linear.bias.device
         # Copies, because no gradient flows through what was made in inference mode.
         pictures, wanted = pictures.clone().to(device), unit(feature.clone().to(device))
 
@@ -344,7 +412,9 @@ class BigGAN(nn.Module):
         condition = self.shared_feat(feature)  # (batch, condition)
         first, *slots = torch.split(noise, self.config.slot, dim=1)
         x = self.linear(first).reshape(len(noise), -1, BOTTOM_PX, BOTTOM_PX)
-        x = x.to(self.output_layer[-1].weight.dtype, memory_format=torch.channels_last)
+        # A bias knows where and in which precision its weight is. The weight itself must be read
+        # once and no more: while it learns, each reading is a step towards its spectral norm.
+        x = x.to(self.output_layer[-1].bias.dtype, memory_format=torch.channels_last)
         for stage, slot in zip(self.blocks, slots, strict=True):
             block, *attention = stage.children()
             x = block(x, torch.cat([condition, slot], dim=1))

@@ -4,11 +4,12 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ HD_LINES = 720  # from which a matrix that nobody named is BT.709
 STUDIO_RANGE, FULL_RANGE = 1, 2
 HDR_CURVES = {16: "PQ", 18: "HLG"}  # as H.273 counts them
 UPRIGHT: tuple[int, ...] = (1, 0, 0, 1)
+JUMP_S = 1.0  # what is wanted from later than this on is jumped to
+# Containers with a list of their key frames. In others FFmpeg guesses, and may land between two.
+INDEXED = ("mov", "matroska", "avi")
 
 
 @dataclass(frozen=True)
@@ -69,21 +73,137 @@ class Video:
             due = min(math.ceil(at_s * self.rate - Fraction(1, 2)), self.frames)
             while held is not None and number < due:
                 if number >= first:
-                    shown = self._picture(*held) if shown is None else shown
+                    shown = _upright(*held, self.height, self.width) if shown is None else shown
                     yield shown
                 number += 1
             held, shown = (frame, matrix), None
         while held is not None and number < self.frames:
             if number >= first:
-                shown = self._picture(*held) if shown is None else shown
+                shown = _upright(*held, self.height, self.width) if shown is None else shown
                 yield shown
             number += 1
 
-    def _picture(self, frame: "VideoFrame", matrix: tuple[int, ...]) -> Picture:
-        picture = turned(_rgb(frame), matrix)
-        if picture.shape[:2] == (self.height, self.width):
-            return picture
-        return resize_to(picture, self.height, self.width)
+
+@dataclass(frozen=True)
+class Glimpses:
+    """A video of which a picture now and then is wanted, and which is not looked through before.
+
+    Moments are counted from its first picture on. Only for one reader at a time, and decoded by one
+    thread, since whoever wants single pictures has many videos to look at.
+    """
+
+    height: int  # of a picture, upright, of square pixels
+    width: int
+    sounds: bool  # whether there is a sound track
+    sound_late_s: float  # by how much the sound track begins after the first picture; may be < 0
+    _file: BufferedReader
+    _origin_s: Fraction  # when the first picture is shown, on the container's clock
+    _indexed: bool  # whether one can jump into it
+
+    def pictures(self, moments_s: Sequence[float]) -> Iterator[Picture]:
+        """What is shown at each of these moments, (height, width, 3) in sRGB.
+
+        moments_s: rising. Those from the video's end on have no picture.
+        """
+        number, held, over_s = 0, None, Fraction(0)
+        for at_s, frame, matrix in self._decoded_from(moments_s[0] if moments_s else 0.0):
+            while held is not None and number < len(moments_s) and moments_s[number] < at_s:
+                yield _upright(*held, self.height, self.width)
+                number += 1
+            if number == len(moments_s):
+                return
+            held = frame, matrix
+            over_s = at_s + _lasts_s(frame)
+        while held is not None and number < len(moments_s) and moments_s[number] < over_s:
+            yield _upright(*held, self.height, self.width)
+            number += 1
+
+    def sized(self, height: int, width: int) -> "Glimpses":
+        """The same video with pictures of another size."""
+        return replace(self, height=height, width=width)
+
+    def ends_s(self, from_s: float = 0.0, until_s: float = math.inf) -> float:
+        """When its pictures or its sound are over, whichever is first, but at most ``until_s``.
+
+        Headers may guess, so all packets from ``from_s`` on are read; none of them is decoded.
+        """
+        import av
+
+        with _opened(self._file) as container:
+            stream = _pictures_of(container)
+            assert stream is not None  # it was there before
+            tracks = [stream, *container.streams.audio[:1]]
+            ends_s = {track.index: Fraction(0) for track in tracks}
+            try:
+                if self._indexed and from_s > JUMP_S:
+                    container.seek(int((self._origin_s + Fraction(from_s)) * av.time_base))
+                for packet in container.demux(tracks):
+                    begins = packet.dts if packet.pts is None else packet.pts
+                    if begins is not None:
+                        over_s = (begins + (packet.duration or 0)) * packet.time_base
+                        over_s -= self._origin_s
+                        ends_s[packet.stream_index] = max(ends_s[packet.stream_index], over_s)
+                    if min(ends_s.values()) >= until_s:
+                        break
+            except (av.FFmpegError, ValueError):  # the file ends in the middle of a packet
+                pass
+        return min(float(min(ends_s.values())), until_s)
+
+    def _decoded_from(
+        self, first_s: float
+    ) -> Iterator[tuple[Fraction, "VideoFrame", tuple[int, ...]]]:
+        """``_decoded``, from a picture on that is shown at ``first_s`` or before."""
+        if self._indexed and first_s > JUMP_S:
+            frames = _decoded(self._file, self._origin_s, first_s, threads=1)
+            landed = next(frames, None)
+            if landed is not None and landed[0] <= first_s:  # not every container finds its way
+                return chain([landed], frames)
+        return _decoded(self._file, threads=1)
+
+
+@contextmanager
+def open_glimpses(source: Path | str) -> Iterator[Glimpses]:
+    """Open a video, to look at single pictures of it.
+
+    Raises:
+        PictureError: missing, unreadable, no video, or its first picture cannot be decoded.
+    """
+    with ExitStack() as exits:
+        file = exits.enter_context(readable(source, "video"))
+        glimpses = _look_at(file, source)
+        file_open = exits.pop_all()
+    with closing(file_open):  # and not in its context: what fails in the block is not this file
+        yield glimpses
+
+
+def _look_at(file: BufferedReader, source: Path | str) -> Glimpses:
+    import av
+
+    try:
+        with _opened(file) as container:
+            stream = _pictures_of(container)
+            if stream is None:
+                raise _still(source)
+            aspect = stream.sample_aspect_ratio or Fraction(1)
+            indexed = container.format.name.split(",")[0] in INDEXED
+        first = next(_decoded(file, threads=1), None)
+        sound_at_s = _sound_begins(file)
+    except (av.FFmpegError, ValueError):
+        raise _unreadable(source) from None
+    if first is None:
+        raise _pictureless(source)
+    _, frame, matrix = first
+    height, width = _upright_size(frame, aspect, matrix)
+    origin_s = _time_of(frame)
+    return Glimpses(
+        height=height,
+        width=width,
+        sounds=sound_at_s is not None,
+        sound_late_s=float((sound_at_s or 0) - (origin_s or 0)),
+        _file=file,
+        _origin_s=origin_s or Fraction(0),
+        _indexed=indexed and origin_s is not None,
+    )
 
 
 @contextmanager
@@ -116,9 +236,7 @@ def _look_through(file: BufferedReader, source: Path | str, sha256: str) -> Vide
         with _opened(file) as container:
             stream = _pictures_of(container)
             if stream is None:
-                raise PictureError(
-                    f"'{source}' has no moving pictures: give a video, or a photo before the sound."
-                )
+                raise _still(source)
             promised = stream.frames
             paces = [_Pace(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate]
             aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -131,19 +249,13 @@ def _look_through(file: BufferedReader, source: Path | str, sha256: str) -> Vide
                 curve = int(frame.color_trc)
             for pace in paces:
                 pace.keeps &= round(at_s * pace.rate) == frames
-            lasts_s = Fraction(frame.duration or 0) * (frame.time_base or 0)
-            ends_s = max(ends_s, at_s + lasts_s)
+            ends_s = max(ends_s, at_s + _lasts_s(frame))
             last_s, frames = at_s, frames + 1
         sound_at_s = _sound_begins(file)
     except (av.FFmpegError, ValueError):
-        raise PictureError(
-            f"'{source}' cannot be read as a video: it is none, or a part of it is missing; "
-            "try another copy of it."
-        ) from None
+        raise _unreadable(source) from None
     if not frames:
-        raise PictureError(
-            f"'{source}' shows no picture that can be decoded: try another copy of it."
-        )
+        raise _pictureless(source)
     remarks = []
     steady = [pace.rate for pace in paces if pace.keeps and pace.rate <= FASTEST_FPS]
     if steady:
@@ -177,6 +289,23 @@ def _look_through(file: BufferedReader, source: Path | str, sha256: str) -> Vide
         remarks=tuple(remarks),
         _file=file,
     )
+
+
+def _unreadable(source: Path | str) -> PictureError:
+    return PictureError(
+        f"'{source}' cannot be read as a video: it is none, or a part of it is missing; "
+        "try another copy of it."
+    )
+
+
+def _still(source: Path | str) -> PictureError:
+    return PictureError(
+        f"'{source}' has no moving pictures: give a video, or a photo before the sound."
+    )
+
+
+def _pictureless(source: Path | str) -> PictureError:
+    return PictureError(f"'{source}' shows no picture that can be decoded: try another copy of it.")
 
 
 @dataclass
@@ -213,17 +342,30 @@ def _pictures_of(container: "InputContainer") -> "VideoStream | None":
     return None
 
 
-def _decoded(file: BufferedReader) -> Iterator[tuple[Fraction, "VideoFrame", tuple[int, ...]]]:
-    """Every picture that can be decoded, when it is shown after the first, and how it lies."""
+def _decoded(
+    file: BufferedReader,
+    origin_s: Fraction | None = None,
+    first_s: float = 0.0,
+    *,
+    threads: int = 0,
+) -> Iterator[tuple[Fraction, "VideoFrame", tuple[int, ...]]]:
+    """Every picture that can be decoded, when it is shown after the first, and how it lies.
+
+    Where the first is known to be shown at ``origin_s`` of the clock, those long before ``first_s``
+    may be left out. threads: 0 is as many as the machine has cores.
+    """
     import av
 
     with _opened(file) as container:
         stream = _pictures_of(container)
         assert stream is not None  # it was there before
-        origin_s, before_s = None, Fraction(-1)
+        stream.codec_context.thread_count = threads
+        before_s = Fraction(-1)
         each_s = 1 / Fraction(stream.average_rate or 25)
         matrix = UPRIGHT
         try:
+            if origin_s is not None:
+                container.seek(int((origin_s + Fraction(first_s)) * av.time_base))
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
@@ -262,6 +404,11 @@ def _sound_begins(file: BufferedReader) -> Fraction | None:
         except (av.FFmpegError, ValueError):
             pass  # whoever listens to it will say so
         return origin_s
+
+
+def _lasts_s(frame: "VideoFrame") -> Fraction:
+    """How long a picture is shown; 0 if nobody tells."""
+    return Fraction(frame.duration or 0) * (frame.time_base or 0)
 
 
 def _matrix(frame: "VideoFrame") -> tuple[int, ...] | None:
@@ -307,6 +454,12 @@ def _upright_size(
     else:
         height = round(height / aspect)
     return (width, height) if matrix[0] == 0 else (height, width)
+
+
+def _upright(frame: "VideoFrame", matrix: tuple[int, ...], height: int, width: int) -> Picture:
+    """A frame as it is shown, (height, width, 3)."""
+    picture = turned(_rgb(frame), matrix)
+    return picture if picture.shape[:2] == (height, width) else resize_to(picture, height, width)
 
 
 def _rgb(frame: "VideoFrame") -> Picture:

@@ -70,13 +70,10 @@ def random_colours(pictures: Tensor, chance: Chance) -> Tensor:
 
 
 def random_windows(waves: Sequence[Tensor], samples: int, chance: Chance) -> Tensor:
-    """A part of each int16 wave, (waves, samples) in [-1, 1]; a short one is repeated from anywhere."""
-    return torch.stack(
-        [
-            window(wave, samples, share)
-            for wave, share in zip(waves, chance.uniform(len(waves)).tolist(), strict=True)
-        ]
-    )
+    """A part of each int16 wave, (waves, samples) in [-1, 1]; a short one is repeated."""
+    shares = chance.uniform(len(waves)).tolist()
+    windows = [window(wave, samples, share) for wave, share in zip(waves, shares, strict=True)]
+    return torch.stack(windows) if windows else torch.empty(0, samples)
 
 
 def window(wave: Tensor, samples: int, share: float) -> Tensor:

@@ -32,15 +32,25 @@ from s2s_cli.errors import RecipeError
 from s2s_cli.latents import unit
 from s2s_cli.networks.audio_encoder import AudioEncoder
 from s2s_cli.networks.config import to_table
-from s2s_cli.networks.flow import Autoencoder, Flow
+from s2s_cli.networks.flow import Autoencoder
 from s2s_cli.networks.image_encoder import ImageEncoder
 from s2s_cli.networks.judge import Judge
+from s2s_cli.networks.localiser import Localiser
 from s2s_cli.picture.image import write_atomically
 from s2s_cli.training import processes
+from s2s_cli.training.gan import LearnBigGAN
 from s2s_cli.training.journal import RECIPE, file_of
 from s2s_cli.training.judging import LearnJudge
+from s2s_cli.training.localising import LearnLocaliser
 from s2s_cli.training.loop import Stage, Watch, train
-from s2s_cli.training.recipe import AnyRecipe, JudgingRecipe, Recipe, StyleRecipe
+from s2s_cli.training.recipe import (
+    AnyRecipe,
+    BigGANRecipe,
+    JudgingRecipe,
+    LocalisingRecipe,
+    Recipe,
+    StyleRecipe,
+)
 from s2s_cli.training.steps import (
     LearnAudioEncoder,
     LearnAutoencoder,
@@ -48,11 +58,12 @@ from s2s_cli.training.steps import (
     LearnImageEncoder,
     SeenPhotos,
     encode_photos,
+    nearest,
 )
 from s2s_cli.training.style import LearnStylizer
 
 Network = TypeVar("Network", bound=nn.Module)
-OneRecipe = TypeVar("OneRecipe", Recipe, StyleRecipe, JudgingRecipe)
+OneRecipe = TypeVar("OneRecipe", Recipe, StyleRecipe, JudgingRecipe, LocalisingRecipe)
 AnyStage = TypeVar("AnyStage", bound=Stage)
 
 AUTOENCODER = "autoencoder.safetensors"
@@ -337,17 +348,23 @@ class PainterCurriculum(Curriculum[Recipe]):
 
         return self.learned(Autoencoder, "autoencoder", AUTOENCODER, learn)
 
-    def generator(self) -> Flow:
+    def generator(self) -> nn.Module:
         """Stage 3: pictures and the frozen image encoder's features."""
         recipe = self.recipe.generator
-        assert recipe is not None
 
-        def learn() -> Flow:
-            features, autoencoder = unit(self.features("photos", self.photos)), self.autoencoder()
-            stage = self.begin(lambda: LearnGenerator(recipe, self.photos, features, autoencoder))
+        def learn() -> nn.Module:
+            features = unit(self.features("photos", self.photos))
+            stage: LearnGenerator | LearnBigGAN
+            if isinstance(recipe, BigGANRecipe):
+                near = nearest(features, min(recipe.neighbours, len(features)))
+                stage = self.begin(lambda: LearnBigGAN(recipe, self.photos, features, near))
+            else:
+                assert recipe is not None
+                flow, autoencoder = recipe, self.autoencoder()
+                stage = self.begin(lambda: LearnGenerator(flow, self.photos, features, autoencoder))
             return stage.finish(self.train(stage))
 
-        return self.learned(Flow, "generator", registry.GENERATOR, learn)
+        return self.learned(nn.Module, "generator", registry.GENERATOR, learn)
 
     def audio_encoder(self) -> AudioEncoder:
         """Stage 4: sounds, and the frozen image encoder's features."""
@@ -443,8 +460,35 @@ class JudgeCurriculum(Curriculum[JudgingRecipe]):
         return self.learned(Judge, "judge", registry.JUDGE, learn)
 
 
+class LocaliserCurriculum(Curriculum[LocalisingRecipe]):
+    """One stage, on sounds and the frames around which they were heard."""
+
+    files = (registry.LOCALISER,)
+
+    @property
+    def lessons(self) -> dict[str, Callable[[], Any]]:
+        """A localiser."""
+        return {"localiser": self.localiser}
+
+    def localiser(self) -> Localiser:
+        """Its file."""
+        recipe = self.recipe.localiser
+
+        def learn() -> Localiser:
+            sounds = self.sounds(recipe.network.audio.sample_rate)
+            stage = self.begin(
+                lambda: LearnLocaliser(recipe, self.photos, sounds, self.recipe.data.pairs_by)
+            )
+            network = self.train(stage)
+            assert isinstance(network, Localiser)
+            return network
+
+        return self.learned(Localiser, "localiser", registry.LOCALISER, learn)
+
+
 CURRICULA: dict[type[AnyRecipe], type[Curriculum[Any]]] = {
     Recipe: PainterCurriculum,
     StyleRecipe: StylizerCurriculum,
     JudgingRecipe: JudgeCurriculum,
+    LocalisingRecipe: LocaliserCurriculum,
 }

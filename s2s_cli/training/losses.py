@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from s2s_cli.networks.localiser import background, response
+
 
 def info_nce(audio: Tensor, visual: Tensor, temperature: float = 1.0) -> Tensor:
     """Sound2Scene Eq. 1 and 2: InfoNCE on the L2 distance of unit-norm features, both ways.
@@ -98,6 +100,19 @@ def lsgan_generator(fake: Tensor) -> Tensor:
     return (fake - 1).square().mean()
 
 
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss (arXiv:1802.05957, Eq. 16): scores above 1, or below -1, are good enough.
+
+    real, fake: scores of any shape, of photos and of what was made.
+    """
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """The other side of ``hinge_discriminator`` (Eq. 17): the higher its score, the better."""
+    return -fake.mean()
+
+
 def style_statistics(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
     """How far the moments of maps are from those wanted (arXiv:1703.06868, Eq. 13).
 
@@ -143,3 +158,22 @@ def patch_nce(
         right = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape[:2])
         losses.append(F.cross_entropy(scores.flatten(0, 1), right.flatten()))
     return torch.stack(losses).mean()
+
+
+def hard_way(similarity: Tensor, temperature: float = 0.07) -> Tensor:
+    """A sound's own picture should answer it, and neither others nor its own background should.
+
+    "Localizing visual sounds the hard way" (arXiv:2104.02691, section 3). The paper takes easy
+    negatives over all places and adds all negatives up in one exponent, which a large batch
+    satisfies as soon as it is somewhat dissimilar. The authors' code, as this function, gives every
+    negative a term of its own, weighs the places of other pictures as those of the own one, and has
+    a temperature.
+
+    Args:
+        similarity: S, cosines (sounds, pictures, h, w); sound i was recorded with picture i.
+        temperature: by which similarities are divided.
+    """
+    positive = response(similarity)  # (sounds, pictures): P_i on the diagonal, else easy negatives
+    own = similarity.diagonal().permute(2, 0, 1)  # (sounds, h, w)
+    scores = torch.cat([positive, background(own)[:, None]], dim=1) / temperature
+    return F.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

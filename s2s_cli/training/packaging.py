@@ -97,9 +97,7 @@ def card(run: Path, name: str) -> str:
     for file in registry.weight_files(run / MODEL):
         network = registry.load_network(run / MODEL / file)
         size = (run / MODEL / file).stat().st_size
-        networks.append(
-            f"| `{file}` | {parameters_of(network.config):,} | {size / 1e6:.1f} MB |"  # type: ignore[arg-type]
-        )
+        networks.append(f"| `{file}` | {parameters_of(network.config):,} | {size / 1e6:.1f} MB |")
     rows = []
     log = read_log(run)
     table = json.loads((run / RECIPE).read_text(encoding="utf-8"))

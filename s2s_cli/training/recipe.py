@@ -12,12 +12,16 @@ from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.data.shards import MEMORY_GB
 from s2s_cli.errors import RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig, published_avstyle
+from s2s_cli.networks.biggan import BigGANConfig
 from s2s_cli.networks.config import from_table
+from s2s_cli.networks.critic import BigGANCriticConfig
 from s2s_cli.networks.discriminators import PatchGANConfig
 from s2s_cli.networks.flow import GROUPS, AutoencoderConfig, FlowConfig
 from s2s_cli.networks.image_encoder import ImageEncoderConfig
 from s2s_cli.networks.judge import JudgeConfig
+from s2s_cli.networks.localiser import LocaliserConfig
 from s2s_cli.networks.stylizer import SHRINKS, StylizerConfig
+from s2s_cli.training.diffaugment import Change
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,54 @@ class GeneratorRecipe:
     drop_feature: float = 0.1  # share of pictures painted from no feature, for guidance
     evenness: float = 0.7  # 0 draws photos equally often, 1 draws scenes equally often
     family: Literal["flow"] = "flow"
+
+    @property
+    def picture_px(self) -> int:
+        """Side of the pictures it learns to paint."""
+        return self.network.autoencoder.picture_px
+
+
+@dataclass(frozen=True)
+class BigGANRecipe:
+    """The paper's generator. The defaults are IC-GAN's published settings at 128 px."""
+
+    plan: Plan  # of the generator
+    network: BigGANConfig = field(default_factory=BigGANConfig)
+    critic: BigGANCriticConfig = field(default_factory=BigGANCriticConfig)
+    critic_pace: Pace = field(default_factory=lambda: Pace(1e-4, betas=(0.0, 0.999)))
+    critic_steps: int = 1  # updates of the discriminator before each one of the generator
+    neighbours: int = 50  # photos nearest in feature space that count as the same instance
+    diffaugment: tuple[Change, ...] = ()  # changes that help where photos are few, in their order
+    settling_batches: int = 16  # by which the norms of the finished generator settle
+    evenness: float = 0.0  # 0 draws instances equally often, 1 draws their scenes equally often
+    family: Literal["biggan"] = "biggan"
+
+    @property
+    def picture_px(self) -> int:
+        """Side of the pictures it learns to paint."""
+        return self.network.picture_px
+
+    def misfits(self) -> Iterator[str]:
+        """Settings that are right alone, but not together."""
+        for name in ("features", "picture_px"):
+            ours, theirs = getattr(self.network, name), getattr(self.critic, name)
+            if ours != theirs:
+                yield f"critic.{name} = {theirs} must equal network.{name} = {ours}"
+        for name in ("critic_steps", "neighbours", "settling_batches"):
+            if getattr(self, name) < 1:
+                yield f"{name} = {getattr(self, name)} must be at least 1"
+
+
+@dataclass(frozen=True)
+class LocaliserRecipe:
+    """Which place of a picture a sound comes from (arXiv:2104.02691)."""
+
+    plan: Plan
+    network: LocaliserConfig = field(default_factory=LocaliserConfig)
+    # The model whose image encoder is gone on from, as the published one goes on from ImageNet's;
+    # None = scratch.
+    image_from: str | None = None
+    temperature: float = 0.07  # by which similarities are divided
 
 
 @dataclass(frozen=True)
@@ -329,7 +381,7 @@ class Recipe(WholeRecipe):
     image_encoder: ImageEncoderRecipe | None = None
     image_encoder_from: str | None = None  # the model whose image encoder is taken
     autoencoder: AutoencoderRecipe | None = None  # in whose latents a flow paints
-    generator: GeneratorRecipe | None = None
+    generator: GeneratorRecipe | BigGANRecipe | None = None
     generator_from: str | None = None  # the model whose generator is taken
     seed: int = 0
     data: Data = field(default_factory=Data)
@@ -353,6 +405,8 @@ class Recipe(WholeRecipe):
         if isinstance(self.generator, GeneratorRecipe) != (self.autoencoder is not None):
             yield "a table autoencoder is needed where the generator is a flow, and only there"
         generator = self.generator
+        if isinstance(generator, BigGANRecipe):
+            yield from (f"generator.{fault}" for fault in generator.misfits())
         if self.image_encoder is not None:
             feature = self.image_encoder.network.resnet.features
             widths = {"audio_encoder": self.audio_encoder.network.features}
@@ -369,13 +423,13 @@ class Recipe(WholeRecipe):
                     f"image_encoder.crop_px = {self.image_encoder.crop_px} must be at most "
                     f"data.photo_px = {self.data.photo_px}"
                 )
+        if generator is not None and not 0 < generator.picture_px <= self.data.photo_px:
+            yield (
+                f"the generator's picture_px = {generator.picture_px} must be at most "
+                f"data.photo_px = {self.data.photo_px}"
+            )
         if isinstance(generator, GeneratorRecipe):
             pictures = generator.network.autoencoder
-            if not 0 < pictures.picture_px <= self.data.photo_px:
-                yield (
-                    f"autoencoder.network.picture_px = {pictures.picture_px} must be at most "
-                    f"data.photo_px = {self.data.photo_px}"
-                )
             if self.autoencoder is not None and self.autoencoder.network != pictures:
                 yield "generator.network.autoencoder must equal autoencoder.network"
             for width in (*pictures.widths, generator.network.velocity.width):
@@ -385,12 +439,33 @@ class Recipe(WholeRecipe):
                 yield "generator.blend must be at most generator.neighbours"
 
 
-AnyRecipe = Recipe | StyleRecipe | JudgingRecipe
+@dataclass(frozen=True)
+class LocalisingRecipe(WholeRecipe):
+    """A model that tells which moments of a video go with their sound: nothing but a localiser."""
+
+    name: str
+    localiser: LocaliserRecipe
+    seed: int = 0
+    data: Data = field(default_factory=lambda: Data(pairs_by="key"))
+
+    @property
+    def stages(self) -> Mapping[str, Plan]:
+        """One."""
+        return {"localiser": self.localiser.plan}
+
+    def misfits(self) -> Iterator[str]:
+        """Settings that are right alone, but not together."""
+        if self.data.pairs_by != "key":
+            yield "data.pairs_by must be 'key': a localiser learns from moments of videos"
+
+
+AnyRecipe = Recipe | StyleRecipe | JudgingRecipe | LocalisingRecipe
 
 # What a recipe is for shows in the table that it holds; one without any of these paints.
 KINDS: Mapping[str, type[AnyRecipe]] = {
     "stylizer": StyleRecipe,
     "judge": JudgingRecipe,
+    "localiser": LocalisingRecipe,
 }
 
 

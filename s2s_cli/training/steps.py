@@ -233,46 +233,57 @@ class LearnAudioEncoder(SingleStage):
         self.samples_heard = round(window_s * recipe.network.sample_rate)
 
     def draw(self, chance: Chance) -> Batch:
-        """Sounds, mixtures of some of them with others, and the photos that go with each."""
-        recipe, count = self.recipe, self.share(chance)
+        """Sounds, others to mix some of them with, and the photos that go with each."""
+        count = self.share(chance)
+        waves, photos = self.pairs(count, chance)
+        others, other_photos = self.pairs(round(self.recipe.mixed * count), chance)
+        return {"waves": waves, "photos": photos, "others": others, "other_photos": other_photos}
+
+    def pairs(self, count: int, chance: Chance) -> tuple[Tensor, Tensor]:
+        """Windows of sounds (count, samples), and a few photos of each, by number."""
         chosen = chance.items(self.weights, count)
-        others = chance.items(self.weights, round(recipe.mixed * count))
-        together = torch.cat([chosen, others])
-        waves = random_windows(self.sounds.take(together), self.samples_heard, chance)
-        gain_db = chance.uniform(len(waves), low=-recipe.gain_db, high=recipe.gain_db)
-        waves = waves * 10 ** (gain_db / 20)[:, None]
-        photos = self.pairing.partners(together.repeat_interleave(recipe.photos_per_sound), chance)
-        return {"waves": waves, "photos": photos}
+        waves = random_windows(self.sounds.take(chosen), self.samples_heard, chance)
+        gain_db = chance.uniform(count, low=-self.recipe.gain_db, high=self.recipe.gain_db)
+        several = chosen.repeat_interleave(self.recipe.photos_per_sound)
+        return waves * 10 ** (gain_db / 20)[:, None], self.pairing.partners(several, chance)
 
     def losses(self, batch: Batch, chance: Chance) -> dict[str, Tensor]:
         """Sound2Scene Eq. 2 on sounds and on mixtures of two, whose targets are mixed like them.
 
         Louder sounds have nearer targets. ``pull`` also counts how far each sound is from its own.
         """
-        recipe, waves = self.recipe, batch["waves"]
-        count, device = self.share(chance), waves.device
-        louder_db = (level_db(waves) - self.usual_db).clamp(-18, 18)[:, None]
-        targets = self.seen.targets(batch["photos"], len(waves), recipe.closeness * louder_db / 12)
+        recipe, waves, others = self.recipe, batch["waves"], batch["others"]
+        device = waves.device
+        targets = self.targets(waves, batch["photos"])
 
         # Pairs brought to one level, so that the ratio is what is heard and not how loud they were.
-        waves, others = waves[:count], waves[count:]
-        first = waves[: len(others)]
+        first = spread(len(others), len(waves)).to(device)
         ratio = chance.uniform(len(others), low=0.35, high=0.65).to(device)[:, None]
-        levelled = 10 ** ((level_db(first) - level_db(others)) / 20)[:, None]
-        mixed = ratio * first + (1 - ratio) * levelled * others
-        between = torch.lerp(targets[count:], targets[: len(others)], ratio)
-        targets = torch.cat([targets[:count], unit(between)])
+        levelled = 10 ** ((level_db(waves[first]) - level_db(others)) / 20)[:, None]
+        mixed = ratio * waves[first] + (1 - ratio) * levelled * others
+        other_targets = self.targets(others, batch["other_photos"])
+        between = unit(torch.lerp(other_targets, targets[first], ratio))
 
-        with exact(device):
-            seen = FRONT_ENDS[recipe.network.front_end](torch.cat([waves, mixed]))
-        seen = random_masks(seen, recipe.masks, recipe.mask_share, chance)
-        heard = self.network(seen).float()
+        seen = [self.spectrograms(some, chance) for some in (waves, mixed) if len(some)]
+        heard = self.network(torch.cat(seen)).float()
+        targets = torch.cat([targets, between])
         with exact(device):
             loss = self.alignment(gathered(heard), gathered(targets))
         cosines = F.cosine_similarity(heard, targets)
         loss = loss + recipe.pull * (1 - cosines.mean())
-        measures = {"loss": loss, "cosine": cosines[:count].mean()}
-        return measures | ({"mixed": cosines[count:].mean()} if len(others) else {})
+        measures = {"loss": loss, "cosine": cosines[: len(waves)].mean()}
+        return measures | ({"mixed": cosines[len(waves) :].mean()} if len(others) else {})
+
+    def targets(self, waves: Tensor, photos: Tensor) -> Tensor:
+        """What sounds are taught, (waves, features), louder ones nearer views of their photos."""
+        louder_db = (level_db(waves) - self.usual_db).clamp(-18, 18)[:, None]
+        return self.seen.targets(photos, len(waves), self.recipe.closeness * louder_db / 12)
+
+    def spectrograms(self, waves: Tensor, chance: Chance) -> Tensor:
+        """What is heard, with bands hidden: (waves, frequencies, frames)."""
+        with exact(waves.device):
+            seen = FRONT_ENDS[self.recipe.network.front_end](waves)
+        return random_masks(seen, self.recipe.masks, self.recipe.mask_share, chance)
 
     def alignment(self, heard: Tensor, targets: Tensor) -> Tensor:
         """Eq. 2, or what stands in its place in Table 2. Both: (items, features)."""
@@ -336,6 +347,11 @@ class SeenPhotos:
             approach = self.approach[photos].reshape(sounds, -1, self.approach.shape[1])
             targets = targets + nearer * approach.mean(dim=1)
         return unit(targets)
+
+
+def spread(few: int, many: int) -> Tensor:
+    """``few`` places among ``many``, evenly apart: of half a batch, half as many of the same."""
+    return (torch.arange(1, few + 1) * many) // max(1, few) - 1
 
 
 def usual_level_db(sounds: Sounds, weights: Tensor, most: int = 1000) -> Tensor:

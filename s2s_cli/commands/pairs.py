@@ -1,0 +1,252 @@
+"""``s2s pairs``: videos become training pairs."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2s_cli import console, options
+from s2s_cli.choices import Layout, Select
+
+Videos = Annotated[
+    Path,
+    typer.Argument(metavar="VIDEOS", help="The folder that the videos lie in.", readable=False),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Folder for the shards; an unfinished one is gone on with.",
+        readable=False,
+    ),
+]
+LayoutOption = Annotated[Layout, typer.Option("--layout", help="How the data set lies on disk.")]
+SelectOption = Annotated[
+    Select | None,
+    typer.Option(
+        "--select",
+        help="How moments are chosen. Default: localiser, or even where the layout's paper does so.",
+        show_default=False,
+    ),
+]
+Top = Annotated[
+    int | None,
+    typer.Option(
+        "--top",
+        min=1,
+        max=100,
+        metavar="K",
+        help="Moments kept of each stretch. Default: 1, or the layout's paper's 8.",
+        show_default=False,
+    ),
+]
+Rate = Annotated[
+    float,
+    typer.Option(
+        "--rate",
+        min=0.1,
+        max=30,
+        callback=options.not_nan,
+        metavar="FPS",
+        help="Frames a second that the localiser looks at.",
+    ),
+]
+Stretch = Annotated[
+    float | None,
+    typer.Option(
+        "--stretch",
+        min=0.5,
+        max=600,
+        callback=options.not_nan,
+        metavar="SECONDS",
+        help="Longer videos are cut into stretches of this. Default: 10, or the layout's paper's 3.",
+        show_default=False,
+    ),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds",
+        min=0.5,
+        max=600,
+        callback=options.not_nan,
+        metavar="SECONDS",
+        help="Of sound around each moment. Default: 10, or the layout's paper's 3.",
+        show_default=False,
+    ),
+]
+FrameSize = Annotated[
+    int,
+    typer.Option(
+        "--size",
+        min=16,
+        max=4096,
+        metavar="PX",
+        help="A frame's shorter side; smaller videos stay as they are.",
+    ),
+]
+Localiser = Annotated[
+    str,
+    typer.Option(
+        "--localiser",
+        metavar="NAME",
+        help="The model that chooses: a localiser, or one that hears and sees.",
+    ),
+]
+Annotations = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        metavar="FILE",
+        help="Take the moments of Sound2Scene's top1_boxes_top10_moments.json.",
+        show_default=False,
+        readable=False,
+    ),
+]
+Table = Annotated[
+    Path | None,
+    typer.Option(
+        "--table",
+        metavar="FILE",
+        help="The data set's list. Default: in VIDEOS or beside it.",
+        show_default=False,
+        readable=False,
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        metavar="FILE",
+        help="The classes to take, one a line, or 'all'. Default: the paper's.",
+        show_default=False,
+        readable=False,
+    ),
+]
+ValShare = Annotated[
+    float,
+    typer.Option(
+        "--val-share",
+        min=0,
+        max=0.9,
+        callback=options.not_nan,
+        metavar="SHARE",
+        help="Of the videos for training that validate instead.",
+    ),
+]
+SplitSeed = Annotated[
+    int,
+    typer.Option(
+        "--seed", "-s", min=0, max=options.LARGEST_SEED, metavar="N", help="Of draws into splits."
+    ),
+]
+ShardClips = Annotated[
+    int, typer.Option("--shard-clips", min=1, metavar="N", help="Clips in each shard.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Processes that share the work. Default: as many as cores.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="The report as one JSON object.")]
+
+
+def cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def pairs(
+    videos: Videos,
+    out: Out = Path("pairs"),
+    layout: LayoutOption = Layout.FOLDER,
+    select: SelectOption = None,
+    top: Top = None,
+    rate: Rate = 2.0,
+    stretch: Stretch = None,
+    seconds: Seconds = None,
+    size: FrameSize = 256,
+    localiser: Localiser = options.DEFAULT_MODEL,
+    annotations: Annotations = None,
+    table: Table = None,
+    classes: Classes = None,
+    val_share: ValShare = 0.1,
+    seed: SplitSeed = 0,
+    shard_clips: ShardClips = 256,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: options.Quiet = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Turn a folder of videos into training pairs: frames, and the sounds that go with them.
+
+    The same command goes on after a stop or a kill. Prints the folder of the shards.
+    """
+    console.be_quiet(quiet)
+    if annotations is not None and select not in (None, Select.ANNOTATED):
+        raise typer.BadParameter(f"--annotations tell the moments, and so does --select {select}.")
+    from s2s_cli.data.excerpts import Choice
+    from s2s_cli.data.layouts import USUAL, list_clips, read_classes
+    from s2s_cli.errors import DataError
+    from s2s_cli.pairing import Pairing, found_told, report_told
+
+    usual = USUAL[layout]
+    if annotations is not None:
+        select = Select.ANNOTATED
+    choice = Choice(
+        select=select or Select(usual.select),
+        top=top or usual.frames,
+        rate=rate,
+        stretch_s=stretch or usual.seconds,
+        seconds=seconds or usual.seconds,
+        size_px=size,
+    )
+    chosen = None
+    if classes is not None:
+        chosen = frozenset[str]() if str(classes) == "all" else read_classes(classes)
+    listing = list_clips(
+        layout,
+        videos,
+        seed=seed,
+        val_share=val_share,
+        seconds=choice.stretch_s,
+        classes=chosen,
+        table=table,
+        annotations=annotations,
+    )
+    if choice.select is Select.ANNOTATED and not any(clip.moments_s for clip in listing.clips):
+        raise typer.BadParameter("No clip has an annotated moment: name a file by --annotations.")
+    pairing = Pairing(listing, videos, out, choice, localiser=localiser, shard_clips=shard_clips)
+    pairing.check()
+    for line in (*listing.remarks, *found_told(pairing.found)):
+        console.note(line)
+    clips, done = len(listing.clips), pairing.done
+    if done:
+        console.note(f"{done:,} of {clips:,} clips were read before.")
+    report = pairing.found
+    if not dry_run:
+        try:
+            with console.progress("pairing", clips, "clips", done) as bar:
+                report = pairing.make(workers or cores(), bar.advance)
+        except KeyboardInterrupt:
+            console.note("Stopped: the same command goes on from here.")
+            raise
+        for line in report_told(report):
+            console.note(line)
+    if json:
+        status = "planned" if dry_run else "written"
+        console.answer_json({"path": str(out), "status": status, **report})
+    else:
+        console.answer(out)
+    if not dry_run and not report["samples"]:
+        raise DataError(f"Nothing was found to train on: '{out / 'skipped.tsv'}' says why.")
