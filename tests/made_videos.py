@@ -1,9 +1,9 @@
 """Videos of which it is known when the thing that sounds is on screen, and where.
 
 Six coloured shapes have a sound each. One of them is heard throughout a video, but seen for about
-half of it only: another shape, which is not heard, stands in for it otherwise, and a third one comes
-and goes. Which shape makes which sound is nowhere written down for those who learn: it shows only
-in what is seen and heard together more often than chance would have it.
+half of it only: another shape, which is not heard, stands in for it otherwise, and a third one
+comes and goes. Which shape makes which sound is nowhere written down for those who learn: it shows
+only in what is seen and heard together more often than chance would have it.
 """
 
 from collections.abc import Iterator
@@ -43,9 +43,7 @@ class MadeVideo:
 
     def write(self, path: Path) -> Path:
         """As a file with sound; its ending says which container."""
-        return write_video(
-            path, self.pictures, FPS, self.wave[:, None], RATE, pixels="yuv420p"
-        )
+        return write_video(path, self.pictures, FPS, self.wave[:, None], RATE, pixels="yuv420p")
 
 
 def make_videos(count: int, first_seed: int = 0, **sizes: float) -> Iterator[MadeVideo]:

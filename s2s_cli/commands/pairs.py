@@ -28,7 +28,7 @@ SelectOption = Annotated[
     Select | None,
     typer.Option(
         "--select",
-        help="How moments are chosen. Default: localiser, or even where the layout's paper does so.",
+        help="How moments are chosen. Default: as the layout's paper does.",
         show_default=False,
     ),
 ]
@@ -39,7 +39,7 @@ Top = Annotated[
         min=1,
         max=100,
         metavar="K",
-        help="Moments kept of each stretch. Default: 1, or the layout's paper's 8.",
+        help="Moments kept of each stretch. Default: the paper's, 1 or 8.",
         show_default=False,
     ),
 ]
@@ -62,7 +62,7 @@ Stretch = Annotated[
         max=600,
         callback=options.not_nan,
         metavar="SECONDS",
-        help="Longer videos are cut into stretches of this. Default: 10, or the layout's paper's 3.",
+        help="What counts as one video; longer ones are cut. Default: the paper's, 10 or 3.",
         show_default=False,
     ),
 ]
@@ -74,7 +74,7 @@ Seconds = Annotated[
         max=600,
         callback=options.not_nan,
         metavar="SECONDS",
-        help="Of sound around each moment. Default: 10, or the layout's paper's 3.",
+        help="Of sound around each moment. Default: the paper's, 10 or 3.",
         show_default=False,
     ),
 ]

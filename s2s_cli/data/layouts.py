@@ -91,6 +91,8 @@ class Request:
     def table_called(self, *names: str) -> Path | None:
         """The table that the user named, or one of these names below the folder or beside it."""
         if self.table is not None:
+            if not os.path.isfile(self.table):
+                raise DataError(f"There is no file '{self.table}': name the {names[0]} to be read.")
             return self.table
         beside = [self.folder.absolute().parent / name for name in names]
         found = [path for path in self._below[0] if path.name in names] + beside
@@ -171,6 +173,8 @@ def list_clips(
         raise DataError(
             f"'{annotations}' is about clips of VGGSound: give it with --layout vggsound."
         )
+    if table is not None and layout not in (Layout.VGGSOUND, Layout.INTO_THE_WILD):
+        raise DataError(f"--layout {layout} reads no table: leave '{table}' out.")
     wanted = None if classes is None else frozenset(classes)
     request = Request(folder, seed, val_share, seconds, wanted, table, annotations)
     listing = readers[layout](request)

@@ -1,9 +1,9 @@
 """Training data in WebDataset form: tar shards of photos and sounds, on disk or behind a URL.
 
 A name up to the first dot of its last part is its key: ``SCENE/NAME.jpg`` is a photo of a scene,
-and ``SCENE/NAME.flac`` and ``SCENE/NAME.0.jpg`` are a sound and a frame that belong together. Shards
-are only listed at first; what is wanted is read where it lies and decoded then, so that a set may
-be larger than the memory.
+and ``SCENE/NAME.flac`` and ``SCENE/NAME.0.jpg`` are a sound and a frame that belong together.
+Shards are only listed at first; what is wanted is read where it lies and decoded then, so that a
+set may be larger than the memory.
 """
 
 import hashlib

@@ -303,9 +303,7 @@ class BigGAN(nn.Module):
         pictures: Tensor = self(noise.to(device), unit(feature.to(device)))
         return pictures
 
-    def share_norms(
-        self, share: Callable[[Tensor], Tensor] = own, processes: int = 1
-    ) -> "BigGAN":
+    def share_norms(self, share: Callable[[Tensor], Tensor] = own, processes: int = 1) -> "BigGAN":
         """Normalise by the statistics of a batch that several processes hold equal parts of.
 
         Args:

@@ -42,7 +42,9 @@ def published_critic_256() -> BigGANCriticConfig:
 class ShrinkBlock(nn.Module):
     """Two convolutions around which the input may pass; halves the side of the feature maps."""
 
-    def __init__(self, channels: int, out_channels: int, *, sees_colours: bool, halves: bool) -> None:
+    def __init__(
+        self, channels: int, out_channels: int, *, sees_colours: bool, halves: bool
+    ) -> None:
         """sees_colours: its input are pictures, whose negative values a ReLU must not drop."""
         super().__init__()
         self.sees_colours, self.halves = sees_colours, halves

@@ -32,7 +32,7 @@ def diffaugment(pictures: Tensor, policy: Sequence[Change], chance: Chance) -> T
 def change_colours(pictures: Tensor, chance: Chance) -> Tensor:
     """Brightness by at most a quarter of the range, saturation 0 to 2, contrast 0.5 to 1.5."""
     brightness, saturation, contrast = (
-        chance.uniform(len(pictures), 1, 1, 1, low=low, high=high).to(pictures.device)
+        chance.uniform(len(pictures), 1, 1, 1, low=low, high=high).to(pictures)
         for low, high in ((-0.5, 0.5), (0.0, 2.0), (0.5, 1.5))
     )
     pictures = pictures + brightness

@@ -170,6 +170,13 @@ def test_nothing_to_be_found_is_a_sentence_that_says_what_and_where(layout, tmp_
         list_clips(layout, tmp_path / "gone")
 
 
+def test_a_table_is_a_file_and_belongs_to_a_layout_with_one(tmp_path):
+    with pytest.raises(DataError, match=r"--layout folder reads no table: leave 'a\.csv' out"):
+        list_clips(Layout.FOLDER, tree(tmp_path, "a.mp4"), table=Path("a.csv"))
+    with pytest.raises(DataError, match=r"There is no file '.*b\.xlsx': name the metadata\.xlsx"):
+        list_clips(Layout.INTO_THE_WILD, tmp_path, table=tmp_path / "b.xlsx")
+
+
 def test_annotations_belong_to_vggsound(tmp_path):
     with pytest.raises(DataError, match=r"'a\.json' is about clips of VGGSound: .*vggsound"):
         list_clips(Layout.FOLDER, tree(tmp_path, "a.mp4"), annotations=Path("a.json"))

@@ -18,7 +18,7 @@ from s2s_cli.networks.critic import (
 )
 from s2s_cli.networks.spectral import SpectralNorm, normalise
 
-TINY = BigGANCriticConfig(channels=4, multipliers=(1, 2, 4), attention_px=(8,), features=6)
+TINY = BigGANCriticConfig(channels=8, multipliers=(1, 2, 4), attention_px=(8,), features=6)
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -56,9 +56,6 @@ def test_it_has_as_many_weights_as_biggans():
 def test_it_is_made_for_the_published_generators(config, generator, attends, widths):
     with torch.device("meta"):
         critic = BigGANCritic(config)
-        scores = critic(torch.empty(2, 3, generator.picture_px, generator.picture_px),
-                        torch.empty(2, generator.features))  # fmt: skip
-    assert scores.shape == (2,)
     assert (config.picture_px, config.features) == (generator.picture_px, generator.features)
     state = critic.state_dict()
     assert f"{attends}.gamma" in state
@@ -118,7 +115,9 @@ def test_every_weight_is_taught_in_either_precision_by_one_power_step_a_call():
         critic, calls = normalise(BigGANCritic(TINY)).train(), Counter()
         for name, module in critic.named_modules():
             if isinstance(module, SpectralNorm):
-                module.register_forward_hook(lambda *_, name=name: calls.update([name]))
+                module.register_forward_hook(
+                    lambda *_, name=name, calls=calls: calls.update([name])
+                )
         with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
             scores = critic(drawn(2, 3, 16, 16), drawn(2, 6))
         assert scores.dtype == torch.float32

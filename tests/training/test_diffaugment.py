@@ -61,8 +61,9 @@ def test_shifts_reach_an_eighth_of_the_side_and_differ_within_a_batch():
 
 
 @pytest.mark.parametrize(
-    ("middle", "hidden"), [(4, slice(0, 8)), (8, slice(4, 12)), (0, slice(0, 4)), (16, slice(12, 16))]
-)  # fmt: skip
+    ("middle", "hidden"),
+    [(4, slice(0, 8)), (8, slice(4, 12)), (0, slice(0, 4)), (16, slice(12, 16))],
+)
 def test_half_the_side_is_cut_out_around_what_was_drawn(middle, hidden):
     pictures = drawn(2, 3, 16, 16) + 2
     wanted = pictures.clone()

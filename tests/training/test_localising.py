@@ -3,12 +3,10 @@
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from conftest import TINY_RESNET
-from made_videos import RATE, make_videos
-from videos import heard, shown
+from made_videos import FPS, RATE, make_videos
 
 from s2s_cli import registry
 from s2s_cli.audio.spectrogram import FRONT_ENDS
@@ -18,7 +16,7 @@ from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig
 from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
 from s2s_cli.networks.layers import ResNetConfig
-from s2s_cli.networks.localiser import Localiser, LocaliserConfig
+from s2s_cli.networks.localiser import Localiser, LocaliserConfig, response
 from s2s_cli.training.augmentation import as_pictures
 from s2s_cli.training.localising import LearnLocaliser, LocaliserRecipe
 from s2s_cli.training.loop import train
@@ -185,15 +183,26 @@ def localiser(tmp_path_factory) -> Localiser:
 
 @pytest.fixture(scope="module")
 def unseen():
-    """Sixty more, and what the localiser finds at each of their moments."""
+    """Sixty more."""
     return list(make_videos(60, first_seed=10_000, side_px=SIDE_PX, seconds=SECONDS))
 
 
 def similarity(localiser: Localiser, video) -> torch.Tensor:
     """Of each frame and the sound around it, (frames, h, w)."""
     samples = round(localiser.config.audio.seconds * RATE)
-    middles = [round(time_s * RATE) for time_s in video.times_s]
+    middles = [round(number / FPS * RATE) for number in range(len(video.pictures))]
     begins = [min(max(0, middle - samples // 2), len(video.wave) - samples) for middle in middles]
     waves = torch.stack([torch.from_numpy(video.wave[b : b + samples]) for b in begins])
     pictures = as_pictures(torch.from_numpy(video.pictures).permute(0, 3, 1, 2))
     return localiser.similarity(pictures, FRONT_ENDS[localiser.config.audio.front_end](waves))
+
+
+def test_it_picks_a_right_moment_where_the_middle_is_right_by_chance(localiser, unseen):
+    picked, middle = 0, 0
+    with torch.no_grad():
+        for video in unseen:
+            best = response(similarity(localiser, video)).argmax().item()
+            picked += bool(video.shown[best])
+            middle += bool(video.shown[len(video.shown) // 2])
+    assert 0.3 <= middle / len(unseen) <= 0.7
+    assert picked / len(unseen) >= 0.9
