@@ -37,6 +37,11 @@ class MadeVideo:
     masks: np.ndarray  # (frames, side, side) bool: where the shape is that is heard
 
     @property
+    def times_s(self) -> np.ndarray:
+        """When each picture is shown, (frames,)."""
+        return np.arange(len(self.pictures)) / FPS
+
+    @property
     def shown(self) -> np.ndarray:
         """When it is on screen, (frames,) bool."""
         return self.masks.any(axis=(1, 2))
@@ -46,10 +51,12 @@ class MadeVideo:
         return write_video(path, self.pictures, FPS, self.wave[:, None], RATE, pixels="yuv420p")
 
 
-def make_videos(count: int, first_seed: int = 0, **sizes: float) -> Iterator[MadeVideo]:
+def make_videos(
+    count: int, first_seed: int = 0, side_px: int = 48, seconds: float = 6.0
+) -> Iterator[MadeVideo]:
     """Videos of consecutive seeds, each shape heard as often as every other."""
     for seed in range(first_seed, first_seed + count):
-        yield make_video(seed, **sizes)
+        yield make_video(seed, side_px, seconds)
 
 
 def make_video(seed: int, side_px: int = 48, seconds: float = 6.0) -> MadeVideo:

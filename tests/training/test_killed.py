@@ -10,6 +10,8 @@ from killed import start, start_and_die_at_write
 FILES = ["audio_encoder.safetensors", "generator.safetensors", "image_encoder.safetensors"]
 KILLS = 5
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine may be many times slower
+
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory, tiny_data):

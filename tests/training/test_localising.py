@@ -24,6 +24,9 @@ from s2s_cli.training.losses import hard_way
 from s2s_cli.training.recipe import Plan
 
 CPU = torch.device("cpu")
+
+pytestmark = pytest.mark.timeout(900)  # a busy machine may be many times slower
+
 SIDE_PX, SECONDS = 40, 4.0  # of made videos
 
 RECIPE = LocaliserRecipe(

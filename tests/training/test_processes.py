@@ -14,6 +14,8 @@ from s2s_cli.training.processes import WholeBatchNorm
 
 FILES = ["audio_encoder.safetensors", "generator.safetensors", "image_encoder.safetensors"]
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine may be many times slower
+
 
 def losses(run):
     return {
