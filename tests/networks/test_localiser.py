@@ -89,7 +89,7 @@ def test_masks_are_the_papers(localiser):
 
 def test_places_between_the_two_edges_say_little():
     similarity = torch.tensor([[0.9, 0.52], [0.55, -0.2]])
-    assert response(similarity).item() == pytest.approx(0.9, abs=0.01)
+    assert response(similarity).item() == pytest.approx(0.9, abs=0.02)
     assert background(similarity).item() == pytest.approx(-0.2, abs=0.03)
 
 

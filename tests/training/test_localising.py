@@ -120,7 +120,7 @@ def test_pictures_are_of_the_moment_that_is_heard():
 def test_two_parts_of_a_batch_are_the_batch():
     chance = torch.Generator().manual_seed(0)
     pictures = torch.randint(256, (6, 3, 40, 40), generator=chance, dtype=torch.uint8)
-    waves = torch.randint(-9999, (6, RATE), generator=chance, dtype=torch.int16)
+    waves = torch.randint(-9999, 9999, (6, RATE), generator=chance, dtype=torch.int16)
     keys = [f"made/{video}" for video in range(6)]
     photos = Photos(keys, 40, pictures.__getitem__)
     stage = LearnLocaliser(RECIPE, photos, Sounds(keys, RATE, waves.__getitem__))
