@@ -8,15 +8,14 @@ from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.chance import Chance
 from s2s_cli.data.pairs import Pairing, PairsBy
 from s2s_cli.data.shards import Photos, Sounds
-from s2s_cli.errors import DataError, RecipeError
-from s2s_cli.networks.image_encoder import ImageEncoder
+from s2s_cli.errors import DataError
 from s2s_cli.networks.localiser import Localiser, response
 from s2s_cli.training.augmentation import random_crops, random_windows
 from s2s_cli.training.loop import Batch, SingleStage
 from s2s_cli.training.losses import hard_way
 from s2s_cli.training.processes import gathered
 from s2s_cli.training.recipe import LocaliserRecipe
-from s2s_cli.training.steps import channels_last, exact
+from s2s_cli.training.steps import channels_last, exact, go_on_from
 
 
 class LearnLocaliser(SingleStage):
@@ -37,23 +36,9 @@ class LearnLocaliser(SingleStage):
                 "No sound of the shards has a photo of its own: make them with s2s pairs."
             )
         self.network = channels_last(Localiser(recipe.network))
-        if recipe.image_from is not None:
-            self.go_on_from(recipe.image_from)
+        go_on_from(recipe.image_from, registry.IMAGE_ENCODER, self.network.image)
         heard = recipe.network.audio
         self.samples_heard = round(heard.seconds * heard.sample_rate)
-
-    def go_on_from(self, model: str) -> None:
-        """Begin with another model's image encoder."""
-        learned = registry.load_network_as(
-            ImageEncoder, registry.find(model) / registry.IMAGE_ENCODER
-        )
-        try:
-            self.network.image.load_state_dict(learned.state_dict())
-        except RuntimeError as fault:
-            raise RecipeError(
-                f"The image encoder of {model} is another network than localiser.network.image: "
-                "give that the same sizes."
-            ) from fault
 
     def draw(self, chance: Chance) -> Batch:
         """Sounds, and one photo of each."""

@@ -13,7 +13,7 @@ from s2s_cli.data.shards import MEMORY_GB
 from s2s_cli.errors import RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig, published_avstyle
 from s2s_cli.networks.biggan import BigGANConfig
-from s2s_cli.networks.config import from_table
+from s2s_cli.networks.config import from_table, to_table
 from s2s_cli.networks.critic import BigGANCriticConfig
 from s2s_cli.networks.discriminators import PatchGANConfig
 from s2s_cli.networks.flow import GROUPS, AutoencoderConfig, FlowConfig
@@ -84,12 +84,17 @@ class ImageEncoderRecipe:
 
     plan: Plan
     network: ImageEncoderConfig
+    begin_from: str | None = None  # the model whose image encoder is gone on from; None = scratch
     crop_px: int = 96  # side of a view
     smallest_crop: float = 0.2  # share of the photo's area
     expander: int = 768  # width of the three layers behind the feature; dropped after training
     invariance: float = 25.0
     variance: float = 25.0
     covariance: float = 1.0
+    # Of telling scenes apart, where photos and sounds are paired by scene: what the audio encoder
+    # will be taught by these names, the features should then tell apart too. 0 = without labels.
+    scene_weight: float = 0.0
+    evenness: float = 0.0  # 0 draws photos equally often, 1 draws scenes equally often
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class AutoencoderRecipe:
 
     plan: Plan
     network: AutoencoderConfig
+    begin_from: str | None = None  # the model whose autoencoder is gone on from; None = scratch
     latent_noise: float = 0.05  # added to the latents, so that near latents mean near pictures
     pyramid: tuple[float, ...] = (3.0, 2.0, 1.5, 1.0)  # weights of the Laplacian levels, fine first
 
@@ -108,6 +114,7 @@ class GeneratorRecipe:
 
     plan: Plan
     network: FlowConfig
+    begin_from: str | None = None  # the model whose flow is gone on from; None = scratch
     neighbours: int = 20  # photos nearest in feature space that count as the same instance
     blend: int = 8  # up to so many neighbours' features are averaged: sounds point at such averages
     drop_feature: float = 0.1  # share of pictures painted from no feature, for guidance
@@ -146,9 +153,10 @@ class BigGANRecipe:
             ours, theirs = getattr(self.network, name), getattr(self.critic, name)
             if ours != theirs:
                 yield f"critic.{name} = {theirs} must equal network.{name} = {ours}"
-        for name in ("critic_steps", "neighbours", "settling_batches"):
-            if getattr(self, name) < 1:
-                yield f"{name} = {getattr(self, name)} must be at least 1"
+        for name in ("network", "critic"):
+            sizes = getattr(self, name)
+            if sizes.attention_px and sizes.channels < 8:
+                yield f"{name}.channels = {sizes.channels} must be at least 8 for attention"
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,7 @@ class AudioEncoderRecipe:
 
     plan: Plan
     network: AudioEncoderConfig
+    begin_from: str | None = None  # the model whose audio encoder is gone on from; None = scratch
     loss: Literal["total", "l2", "nce"] = "total"  # as Table 2 calls Eq. 2 and its ablations
     temperature: float = 1.0  # of Eq. 1; the paper has none
     photos_per_sound: int = 4  # features of so many photos of the scene are averaged to one target
@@ -242,9 +251,13 @@ class WholeRecipe(ABC):
     data: Data
 
     def __post_init__(self) -> None:
-        faults = list(self.misfits())
-        for stage, plan in self.stages.items():
-            faults.extend(f"{stage}: {fault}" for fault in misfits_of(plan))
+        faults = list(out_of_range(to_table(self)))
+        if Path(self.name).name != self.name or self.name in ("", ".."):
+            faults.append(f"name = {self.name!r} must be usable as a folder's name")
+        if not faults:
+            faults.extend(self.misfits())
+            for stage, plan in self.stages.items():
+                faults.extend(f"{stage}: {fault}" for fault in misfits_of(stage, plan))
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -258,17 +271,77 @@ class WholeRecipe(ABC):
         """Settings that are right alone, but not together."""
 
 
-def misfits_of(plan: Plan) -> Iterator[str]:
-    """What is wrong with a plan."""
-    for name in ("steps", "batch", "parts", "checkpoint_every", "patience"):
-        if getattr(plan, name) < 1:
-            yield f"{name} = {getattr(plan, name)} must be at least 1"
-    if plan.parts > 0 and plan.batch % plan.parts:
+def misfits_of(stage: str, plan: Plan) -> Iterator[str]:
+    """What is wrong with a stage's plan as a whole."""
+    if plan.batch % plan.parts:
         yield f"batch = {plan.batch} must be divisible by parts = {plan.parts}"
-    if plan.learning_rate <= 0:
-        yield f"learning_rate = {plan.learning_rate:g} must be above 0"
-    if not 0 <= plan.ema_decay < 1:
-        yield f"ema_decay = {plan.ema_decay:g} must be from 0 to below 1"
+    if plan.validate_every and stage != "audio-encoder":
+        yield "validate_every is for the audio encoder alone"
+
+
+# What numbers may be, by their names, wherever they stand in a recipe.
+LEVELS = frozenset(("loud_db", "quiet_db"))  # no other number is negative
+MAY_BE_0 = frozenset(  # no other whole number is; of those that are not whole, all but ABOVE_0
+    (
+        "attention_px",
+        "decay_steps",
+        "depth",
+        "masks",
+        "middle_depth",
+        "seed",
+        "sheet_every",
+        "squash_px",
+        "stem_padding",
+        "validate_every",
+        "warmup_steps",
+    )
+)
+ABOVE_0 = frozenset(("close_crop", "latent_bound", "learning_rate", "temperature"))
+SHARES = frozenset(("drop_feature", "evenness", "mask_share", "mixed", "smallest_crop"))
+BELOW_1 = frozenset(("betas", "ema_decay", "smoothing"))
+TIMES = frozenset(("seconds", "window_s"))
+
+
+def out_of_range(table: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """With what no network could be built or taught, in tables and in the tables in them."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from out_of_range(value, f"{place}{name}.")
+        elif name == "front_end" and value not in FRONT_ENDS:
+            yield f"{place}{name} must be one of {', '.join(FRONT_ENDS)}"
+        elif value == () and name in ("depths", "multipliers", "pyramid", "widths"):
+            yield f"{place}{name} must not be empty"
+        for number in value if isinstance(value, tuple) else (value,):
+            wrong = fault_in(name, number)
+            if wrong is not None:
+                yield f"{place}{name} = {number:g} {wrong}"
+    if len(table.get("depths", ())) != len(table.get("widths", ())) and "depths" in table:
+        yield f"{place}widths must be as many as {place}depths"
+    if "resnet" in table:
+        channels, why = (1, "a spectrogram") if "front_end" in table else (3, "red, green and blue")
+        if table["resnet"]["in_channels"] != channels:
+            yield f"{place}resnet.in_channels must be {channels}, for {why}"
+
+
+def fault_in(name: str, number: Any) -> str | None:
+    """What is wrong with a setting, if it is a number."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return None
+    if not abs(number) < 2**63:  # or no number at all
+        return "must be a finite number"
+    if name in TIMES and not 0.1 <= number <= 3600:
+        return "must be between 0.1 and 3600"
+    if name in SHARES and not 0 <= number <= 1:
+        return "must be between 0 and 1"
+    if name in BELOW_1 and not 0 <= number < 1:
+        return "must be from 0 to below 1"
+    if name in ABOVE_0 and number <= 0:
+        return "must be above 0"
+    if isinstance(number, int) and name not in MAY_BE_0 and number < 1:
+        return "must be at least 1"
+    if number < 0 and name not in LEVELS:
+        return "must not be negative"
+    return None
 
 
 @dataclass(frozen=True)
@@ -299,8 +372,6 @@ class StyleRecipe(WholeRecipe):
             yield "stylizer.critic_from asks for stylizer.audio_learns = false"
         if recipe.statistics_weight and recipe.critic_from is None:
             yield "stylizer.statistics_weight asks for stylizer.critic_from"
-        if recipe.audio.front_end not in FRONT_ENDS:
-            yield f"stylizer.audio.front_end must be one of {', '.join(FRONT_ENDS)}"
         if not 32 <= recipe.crop_px <= self.data.photo_px or recipe.crop_px % SHRINKS:
             yield (
                 f"stylizer.crop_px = {recipe.crop_px} must be a multiple of {SHRINKS} "
@@ -309,16 +380,6 @@ class StyleRecipe(WholeRecipe):
         for place, scenes in (("sources", recipe.sources), ("targets", recipe.targets)):
             if not scenes and self.data.pairs_by == "scene":
                 yield f"stylizer.{place} must name a scene"
-        for place in (
-            "adversarial_weight",
-            "structure_weight",
-            "identity_weight",
-            "mismatch_weight",
-            "statistics_weight",
-            "stillness",
-        ):
-            if getattr(recipe, place) < 0:
-                yield f"stylizer.{place} must not be negative"
         if recipe.loud_db < recipe.quiet_db:
             yield "stylizer.loud_db must not be below stylizer.quiet_db"
         if recipe.by_loudness and (recipe.audio.peak or recipe.audio.front_end == "standardised"):
@@ -357,16 +418,11 @@ class JudgingRecipe(WholeRecipe):
     def misfits(self) -> Iterator[str]:
         """Settings that are right alone, but not together."""
         recipe = self.judge
-        if recipe.network.resnet.in_channels != 3:
-            yield "judge.network.resnet.in_channels must be 3, for red, green and blue"
         if not 0 < recipe.crop_px <= self.data.photo_px:
             yield (
                 f"judge.crop_px = {recipe.crop_px} must be "
                 f"at most data.photo_px = {self.data.photo_px}"
             )
-        for place in ("smallest_crop", "mixed", "smoothing", "evenness"):
-            if not 0 <= getattr(recipe, place) <= 1:
-                yield f"judge.{place} = {getattr(recipe, place):g} must be between 0 and 1"
 
 
 @dataclass(frozen=True)
@@ -435,6 +491,17 @@ class Recipe(WholeRecipe):
             for width in (*pictures.widths, generator.network.velocity.width):
                 if width % GROUPS:
                     yield f"a width of {width} channels must be divisible by {GROUPS}"
+            if pictures.picture_px % 16:
+                yield f"the generator's picture_px = {pictures.picture_px} must be divisible by 16"
+            halvings = 0 if self.autoencoder is None else len(self.autoencoder.pyramid) - 1
+            if pictures.picture_px % 2**halvings:
+                yield f"autoencoder.pyramid halves {pictures.picture_px} px {halvings} times"
+            heads, middle = generator.network.velocity.heads, 2 * generator.network.velocity.width
+            if middle % heads:
+                yield (
+                    f"generator.network.velocity.heads = {heads} must divide "
+                    f"twice its width, {middle}"
+                )
             if generator.blend > generator.neighbours:
                 yield "generator.blend must be at most generator.neighbours"
 
@@ -485,15 +552,33 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> AnyRecipe:
     """
     try:
         table = read_tables(path)
+        if changes:
+            with suppress(ValueError):  # what does not fit yet may do so with the changes
+                table = tables_of(recipe_of(table))
         for change in changes:
             table = laid_over(table, changed(change))
         return recipe_of(table)
     except OSError as fault:
         raise RecipeError(
-            f"The recipe {path} cannot be read ({fault.strerror}): check the path."
+            f"The recipe {fault.filename or path} cannot be read ({fault.strerror}): "
+            "check the path."
         ) from fault
     except ValueError as fault:  # TOMLDecodeError is one too
-        raise RecipeError(f"The recipe {path} does not fit: {fault}.") from fault
+        told = str(fault)
+        end = "" if told.endswith(("?", ".")) else "."
+        raise RecipeError(f"The recipe {path} does not fit: {told}{end}") from fault
+
+
+def tables_of(recipe: AnyRecipe) -> dict[str, Any]:
+    """Every setting of a recipe, also those that its file leaves out, so that one alone can change.
+
+    A file's table is laid over its kind's defaults, which are not always those of the place where
+    it stands: of audio encoders in general, but not of avstyle's.
+    """
+    tables = to_table(recipe)
+    if isinstance(recipe, Recipe) and recipe.autoencoder is not None:
+        del tables["generator"]["network"]["autoencoder"]  # the same again
+    return tables
 
 
 def recipe_of(table: dict[str, Any]) -> AnyRecipe:

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from s2s_cli import registry
 from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.chance import Chance
-from s2s_cli.data.pairs import Pairing, PairsBy, balanced_weights
+from s2s_cli.data.pairs import Pairing, PairsBy, balanced_weights, scene_numbers
 from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.latents import unit
@@ -47,14 +48,22 @@ SHOWN = 16  # pictures on a sheet
 
 
 class LearnImageEncoder(SingleStage):
-    """Two views of each photo, one embedding: no labels."""
+    """Two views of each photo, one embedding; and, if wanted, the scene that they show."""
 
     name = "image-encoder"
+    network: nn.ModuleDict
 
     def __init__(self, recipe: ImageEncoderRecipe, photos: Photos) -> None:
         self.recipe, self.plan, self.photos = recipe, recipe.plan, photos
         self.encoder = ImageEncoder(recipe.network)
-        self.network = nn.Sequential(self.encoder.trunk, self.expander())
+        go_on_from(recipe.begin_from, registry.IMAGE_ENCODER, self.encoder)
+        self.weights = balanced_weights(photos.scenes, recipe.evenness)
+        names = sorted(set(photos.scenes))
+        self.scenes = scene_numbers(photos.scenes, names)
+        parts = {"trunk": self.encoder.trunk, "expander": self.expander()}
+        if recipe.scene_weight:
+            parts["head"] = nn.Linear(self.encoder.features, len(names))
+        self.network = nn.ModuleDict(parts)
 
     def expander(self) -> nn.Sequential:
         """The layers behind the feature in which views are compared (VICReg, section 4)."""
@@ -70,18 +79,19 @@ class LearnImageEncoder(SingleStage):
         )
 
     def draw(self, chance: Chance) -> Batch:
-        """Photos, each as likely."""
-        chosen = chance.below(len(self.photos), self.share(chance))
-        return {"photos": self.photos.take(chosen)}
+        """Photos and their scenes."""
+        chosen = chance.items(self.weights, self.share(chance))
+        return {"photos": self.photos.take(chosen), "scenes": self.scenes[chosen]}
 
     def losses(self, batch: Batch, chance: Chance) -> dict[str, Tensor]:
-        """VICReg Eq. 6."""
+        """VICReg Eq. 6, and the cross-entropy of scenes with smoothed labels (arXiv:1512.00567)."""
         recipe, photos = self.recipe, batch["photos"]
         views = torch.cat(
             [random_views(photos, recipe.crop_px, recipe.smallest_crop, chance) for _ in range(2)]
         )
         views = scale_pixels(views).contiguous(memory_format=torch.channels_last)
-        first, second = map(gathered, self.network(views).float().chunk(2))
+        features = self.network["trunk"](views)
+        first, second = map(gathered, self.network["expander"](features).float().chunk(2))
         with exact(views.device):
             parts = vicreg(first, second)
         loss = (
@@ -89,11 +99,15 @@ class LearnImageEncoder(SingleStage):
             + recipe.variance * parts["variance"]
             + recipe.covariance * parts["covariance"]
         )
+        if recipe.scene_weight:
+            logits, scenes = self.network["head"](features).float(), batch["scenes"].repeat(2)
+            loss = loss + recipe.scene_weight * F.cross_entropy(logits, scenes, label_smoothing=0.1)
+            parts["right"] = (logits.argmax(dim=1) == scenes).float().mean()
         return {"loss": loss, **parts}
 
     def finish(self, learned: nn.Module) -> ImageEncoder:
         """The encoder alone, its features standardised over the training photos."""
-        self.encoder.trunk.load_state_dict(learned.get_submodule("0").state_dict())
+        self.encoder.trunk.load_state_dict(learned.get_submodule("trunk").state_dict())
         device = next(learned.parameters()).device
         encoder = self.encoder.to(device).eval().requires_grad_(False)
         features = encode_photos(encoder, self.photos)
@@ -111,6 +125,7 @@ class LearnAutoencoder(SingleStage):
     def __init__(self, recipe: AutoencoderRecipe, photos: Photos) -> None:
         self.recipe, self.plan, self.photos = recipe, recipe.plan, photos
         self.network = channels_last(Autoencoder(recipe.network))
+        go_on_from(recipe.begin_from, registry.GENERATOR, self.network, "autoencoder")
 
     def draw(self, chance: Chance) -> Batch:
         """Photos, each as likely."""
@@ -153,7 +168,9 @@ class LearnGenerator(SingleStage):
     ) -> None:
         """features: (photos, features), of length 1."""
         self.recipe, self.plan, self.features = recipe, recipe.plan, features
-        self.flow = Flow(recipe.network).to(next(autoencoder.parameters()).device)
+        self.flow = Flow(recipe.network)
+        go_on_from(recipe.begin_from, registry.GENERATOR, self.flow)
+        self.flow.to(next(autoencoder.parameters()).device)
         self.flow.autoencoder.load_state_dict(autoencoder.state_dict())
         latents = encode_latents(self.flow.autoencoder, photos)  # (photos, 4, c, h, w)
         self.flow.latent_mean.copy_(latents.float().mean(dim=(0, 1, 3, 4)))
@@ -228,6 +245,7 @@ class LearnAudioEncoder(SingleStage):
         self.weights[self.pairing.alone] = 0  # a sound without photos teaches nothing
         self.usual_db = usual_level_db(sounds, self.weights)
         self.network = channels_last(AudioEncoder(recipe.network))
+        go_on_from(recipe.begin_from, registry.AUDIO_ENCODER, self.network)
         # The network averages over time, so a shorter window is the like at less cost.
         window_s = recipe.window_s or recipe.network.seconds
         self.samples_heard = round(window_s * recipe.network.sample_rate)
@@ -361,6 +379,24 @@ def usual_level_db(sounds: Sounds, weights: Tensor, most: int = 1000) -> Tensor:
     levels = torch.stack([level_db(wave.float() / 32_768) for wave in sounds.take(some)])
     usual: Tensor = levels.median()
     return usual
+
+
+def go_on_from(model: str | None, file: str, network: nn.Module, part: str = "") -> None:
+    """Begin with the weights of another model's network, or of a part of it; None = as it is.
+
+    Raises:
+        RecipeError: that is another network.
+    """
+    if model is None:
+        return
+    other = registry.load_network(registry.find(model) / file)
+    try:
+        network.load_state_dict(other.get_submodule(part).state_dict())
+    except (AttributeError, RuntimeError) as fault:
+        raise RecipeError(
+            f"The {file} of {model} is another network than the recipe's, so it cannot be gone on "
+            "from: give that the same sizes, or begin from scratch."
+        ) from fault
 
 
 def channels_last(network: Network) -> Network:

@@ -44,7 +44,13 @@ from s2s_cli.training.losses import (
 )
 from s2s_cli.training.recipe import StylizerRecipe
 from s2s_cli.training.state import Learner
-from s2s_cli.training.steps import channels_last, exact, level_db, usual_level_db
+from s2s_cli.training.steps import (
+    channels_last,
+    exact,
+    go_on_from,
+    level_db,
+    usual_level_db,
+)
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -354,15 +360,7 @@ def require_scenes(recipe: StylizerRecipe, photos: Photos, sounds: Sounds) -> No
 def audio_encoder(recipe: StylizerRecipe) -> AudioEncoder:
     """The recipe's audio encoder, from scratch or with another model's weights to go on from."""
     network = AudioEncoder(recipe.audio)
-    if recipe.audio_from is not None:
-        learned = registry.load_audio_encoder(registry.find(recipe.audio_from))
-        try:
-            network.load_state_dict(learned.state_dict())
-        except RuntimeError as fault:
-            raise RecipeError(
-                f"The audio encoder of {recipe.audio_from} is another network than stylizer.audio: "
-                "give that the same sizes."
-            ) from fault
+    go_on_from(recipe.audio_from, registry.AUDIO_ENCODER, network)
     return network
 
 

@@ -48,7 +48,7 @@ def make_shard(folder: Path) -> None:
             soundfile.write(sound, wave, 16_000, format="FLAC", subtype="PCM_16")
             for ending, file in (("0.jpg", frame), ("flac", sound)):
                 entry = tarfile.TarInfo(f"{'deep' if number % 2 else 'high'}/{number:03d}.{ending}")
-                entry.size = file.tell()
+                entry.size = file.seek(0, io.SEEK_END)
                 file.seek(0)
                 archive.addfile(entry, file)
 
