@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 from multiprocessing.connection import Connection, wait
@@ -34,8 +34,8 @@ def answers(
     prepare: Callable[[], Do[Job, Answer]],
     workers: int,
     patience_s: float = PATIENCE_S,
-) -> Iterator[tuple[Job, Answer | Lost]]:
-    """Each job and its answer, as they come.
+) -> Generator[tuple[Job, Answer | Lost], None, None]:
+    """Each job and its answer, as they come. Whoever may not want all of them closes it.
 
     Args:
         jobs: that can be pickled.
@@ -44,7 +44,8 @@ def answers(
         patience_s: how long a process may give no sign of life.
 
     Raises:
-        S2SError: from ``prepare`` or from a job, for it is about all of them.
+        S2SError: from ``prepare`` or from a job, for it is about all of them; or a process died
+            before it was ready for any job, as often as it was tried.
     """
     waiting = deque((job, 1) for job in jobs)
     idle: list[_Worker[Job, Answer]] = []
@@ -66,6 +67,11 @@ def answers(
                     worker.end()
                     if said is Lost.DIED and worker.tries < TRIES:
                         waiting.appendleft((worker.job, worker.tries + 1))
+                    elif said is Lost.DIED and not worker.ready:  # which is no fault of the job
+                        raise S2SError(
+                            "The processes that share the work end before they can begin it: the "
+                            "memory may be full, so try fewer of them with --workers."
+                        )
                     else:
                         yield worker.job, said
                 else:
@@ -84,6 +90,7 @@ class _Worker(Generic[Job, Answer]):
     job: Job
     tries: int
     heard_at: float
+    ready = False  # for jobs
 
     def __init__(self, prepare: Callable[[], Do[Job, Answer]]) -> None:
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
@@ -109,7 +116,7 @@ class _Worker(Generic[Job, Answer]):
                 return Lost.DIED
             if said is not None:
                 return said
-            self.heard_at = time.monotonic()
+            self.ready, self.heard_at = True, time.monotonic()
         return Lost.HUNG if time.monotonic() - self.heard_at >= patience_s else None
 
     def end(self) -> None:
@@ -120,9 +127,10 @@ class _Worker(Generic[Job, Answer]):
 
 def _serve(connection: Connection, prepare: Callable[[], Do[Job, Answer]]) -> None:
     """What a process does until the one that started it is gone."""
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, ConnectionError):
         try:
             do = prepare()
+            connection.send(None)
             while True:
                 connection.send((do(connection.recv(), lambda: connection.send(None)),))
         except S2SError as error:

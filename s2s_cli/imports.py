@@ -159,16 +159,26 @@ def source_rows(sources: Mapping[str, Path]) -> str:
     )
 
 
-@contextmanager
-def new_model(name: str, force: bool) -> Iterator[Path]:
-    """A folder to fill; at the end it becomes the user's model ``name``, or nothing is left."""
+def new_folder(name: str, folder: Path) -> Path:
+    """Where in ``folder`` a model of this name will lie.
+
+    Raises:
+        ModelError: it is no name, or among the user's models one that ``registry.find`` would never
+            come to.
+    """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise ModelError(
             f"'{name}' cannot name a model: use small letters, digits, '.', '_' and '-'."
         )
-    target = registry.user_dir() / name
-    if (registry.shipped_dir() / name).exists():
+    if folder == registry.user_dir() and (registry.shipped_dir() / name).exists():
         raise ModelError(f"'{name}' is a model that comes with s2s: choose another name.")
+    return folder / name
+
+
+@contextmanager
+def new_model(name: str, force: bool) -> Iterator[Path]:
+    """A folder to fill; at the end it becomes the user's model ``name``, or nothing is left."""
+    target = new_folder(name, registry.user_dir())
     if target.exists() and not force:
         raise ModelError(f"{target} exists: choose another name, or replace it with --force.")
     unfinished = target.with_name(f".{name}.{uuid4().hex[:8]}.part")

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ NOTES = ".pairs"  # the hidden folder
 SETTINGS = "settings.json"
 INDEX = ("key", "split", "scene", "video", "start_s", "seconds", "frames_s", "scores")
 SKIPPED = ("key", "split", "video", "reason", "detail")
+AT_ONCE = 32  # moments that are scored together: all of a usual stretch, and no more memory
 LOST = {Lost.DIED: Reason.CRASHED, Lost.HUNG: Reason.HUNG}
 
 
@@ -53,6 +55,10 @@ class Localising:
 
     def score(self, pictures: Sequence[Picture], waves: Sequence[Wave]) -> Sequence[float]:
         """As of ``Scorer``; a sound shorter than ``seconds`` is repeated, as in training."""
+        parts = [slice(first, first + AT_ONCE) for first in range(0, len(pictures), AT_ONCE)]
+        return [score for part in parts for score in self._scored(pictures[part], waves[part])]
+
+    def _scored(self, pictures: Sequence[Picture], waves: Sequence[Wave]) -> list[float]:
         import numpy as np
         import torch
 
@@ -65,7 +71,7 @@ class Localising:
         seen = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 127.5 - 1
         with torch.inference_mode():
             scores = self._localiser.score(seen, FRONT_ENDS[config.front_end](heard))
-        return scores.tolist()
+        return [float(score) for score in scores]
 
 
 class Row(TypedDict):
@@ -163,7 +169,8 @@ class Pairing:
             "size": choice.size_px,
             "shard-clips": shard_clips,
         }
-        if choice.select is Select.LOCALISER:
+        # Of a photo no moment is chosen.
+        if choice.select is Select.LOCALISER and any(clip.photo is None for clip in listing.clips):
             self._open_scorer = partial(open_scorer, localiser)
             self._settings["localiser"] = registry.model_sha256(registry.find(localiser))
         self._settings["clips"] = self._fingerprint()
@@ -198,11 +205,10 @@ class Pairing:
             # What gave nothing, because the model was the wrong one, say, may be begun anew.
             if differing and any(file != begun for file in self._notes.rglob("*.json")):
                 name = differing[0]
-                how = (
-                    f"with other clips than '{self.videos}' has now"
-                    if name == "clips"
-                    else f"with --{name} {theirs.get(name)}, not {ours.get(name)}"
-                )
+                how = {
+                    "clips": f"with other videos or splits than '{self.videos}' gives now",
+                    "localiser": "with another --localiser",
+                }.get(name, f"with --{name} {theirs.get(name)}, not {ours.get(name)}")
                 raise OutputError(f"'{self.out}' was begun {how}: choose another with --out.")
         elif self.out.is_dir() and any(file.name != NOTES for file in self.out.iterdir()):
             raise OutputError(
@@ -222,6 +228,7 @@ class Pairing:
         Raises:
             OutputError: ``out`` holds something else, or cannot be written.
             ModelError: the model cannot tell whether a sound and a picture go together.
+            S2SError: the processes die before they can begin.
         """
         self.check()
         write_atomically(self._notes / SETTINGS, _json(self._settings))
@@ -231,13 +238,14 @@ class Pairing:
             if not left[name]:
                 self._finish(name)
         prepare = partial(_prepare, self.choice, self._open_scorer)
-        for task, said in answers(tasks, prepare, workers):
-            if isinstance(said, Lost):
-                task.keep({"rows": [], "gaps": {LOST[said]: 1}, "detail": ""})
-            left[task.shard] -= 1
-            if not left[task.shard]:
-                self._finish(task.shard)
-            advance()
+        with closing(answers(tasks, prepare, workers)) as outcomes:
+            for task, said in outcomes:
+                if isinstance(said, Lost):
+                    task.keep({"rows": [], "gaps": {LOST[said]: 1}, "detail": ""})
+                left[task.shard] -= 1
+                if not left[task.shard]:
+                    self._finish(task.shard)
+                advance()
         return self._conclude()
 
     def _fingerprint(self) -> str:
@@ -276,12 +284,14 @@ class Pairing:
             parts = [self._part(name, number) for number in range(len(self.shards[name].clips))]
             outcomes = [json.loads(part.with_suffix(".json").read_bytes()) for part in parts]
             if any(outcome["rows"] for outcome in outcomes):
-                with draft_of(self.out / f"{name}.tar") as shard:
+                whole = self._notes / name / "whole.tar"  # a kill leaves half of it in here
+                with draft_of(whole) as shard:
                     for part, outcome in zip(parts, outcomes, strict=True):
                         if outcome["rows"]:
                             with part.with_suffix(".tar").open("rb") as samples:
                                 shutil.copyfileobj(samples, shard)
                     shard.write(SHARD_END)
+                whole.replace(self.out / f"{name}.tar")
             write_atomically(self._log(name), _json(outcomes))
         shutil.rmtree(self._notes / name, ignore_errors=True)
 

@@ -11,16 +11,21 @@ from s2s_cli.errors import DataError
 class Doubling:
     """Doubles numbers; some jobs are trouble."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, preparing: str | int = 0) -> None:
+        """preparing: the job that each process does first."""
+        self.folder, self.preparing = folder, preparing
 
-    def __call__(self) -> "Doubling":
-        self.process = os.getpid()
-        return self
+    def __call__(self):
+        with (self.folder / "processes").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        self.do(self.preparing, lambda: None)
+        return self.do
 
     def do(self, job, beat):
         match job:
             case "die":
+                with (self.folder / "deaths").open("a") as file:
+                    file.write("x")
                 os.kill(os.getpid(), signal.SIGKILL)
             case "die once":
                 mark = self.folder / "died"
@@ -28,10 +33,12 @@ class Doubling:
                     mark.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
                 return "lived"
+            case "trip":
+                raise RuntimeError("A fault of the code.")
             case "hang":
                 time.sleep(3600)
             case "slow":
-                for _ in range(20):
+                for _ in range(50):
                     time.sleep(0.1)
                     beat()
                 return "done"

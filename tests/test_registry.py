@@ -90,7 +90,7 @@ def test_a_shipped_model_comes_before_the_users(pond):
         (
             "/usr",
             "/usr holds no model: it should contain one of generator.safetensors, "
-            "stylizer.safetensors, judge.safetensors.",
+            "stylizer.safetensors, judge.safetensors, localiser.safetensors.",
         ),
     ],
 )

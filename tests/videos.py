@@ -82,6 +82,22 @@ def turn_by_metadata(path: Path, matrix: tuple[int, int, int, int]) -> None:
     path.write_bytes(content)
 
 
+def begin_behind(path: Path, samples: int, late_s: float) -> None:
+    """Let an MP4 say that its sound, the second track, begins late and behind so many samples.
+
+    Those prime the decoder. (ISO 14496-12, edit lists: FFmpeg's has no way to hide them then.)
+    """
+    content = bytearray(path.read_bytes())
+    begin = content.rindex(b"elst") + 12
+    (_, nothing, _), (lasts, _, rate) = np.frombuffer(content[begin : begin + 24], ">i4").reshape(
+        2, 3
+    )
+    assert nothing == -1
+    edits = [round(1000 * late_s), -1, rate, lasts, samples, rate]
+    content[begin : begin + 24] = np.array(edits, ">i4").tobytes()
+    path.write_bytes(content)
+
+
 def shown(path: Path) -> np.ndarray:
     """All pictures as another player shows them, (frames, H, W, 3)."""
     with av.open(str(path)) as container:
@@ -110,3 +126,16 @@ def number_of(picture: np.ndarray) -> int:
     """The number that a barcode tells."""
     columns = picture.mean(axis=(0, 2)).reshape(8, -1).mean(axis=1)
     return sum(int(grey > 120) << k for k, grey in enumerate(columns))
+
+
+def numbered(
+    path: Path, seconds: float, wave: np.ndarray | None, first: int = 0, hertz: int = 16_000
+) -> Path:
+    """A video whose pictures, ten a second, tell the numbers from ``first`` on.
+
+    wave: (samples,) int16, which .mkv and .mov keep bit by bit.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = (barcode((first + n) % 256) for n in range(round(10 * seconds)))
+    sound = None if wave is None else wave[:, None] / 32768
+    return write_video(path, pictures, 10, sound, hertz, pixels="yuv420p")

@@ -11,7 +11,11 @@ from s2s_cli.choices import Layout, Select
 
 Videos = Annotated[
     Path,
-    typer.Argument(metavar="VIDEOS", help="The folder that the videos lie in.", readable=False),
+    typer.Argument(
+        metavar="VIDEOS",
+        help="The folder that the videos lie in, at any depth.",
+        readable=False,
+    ),
 ]
 Out = Annotated[
     Path,
@@ -19,16 +23,24 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="DIR",
-        help="Folder for the shards; an unfinished one is gone on with.",
+        help="Folder for what is written: a new one, or one that this command began.",
         readable=False,
     ),
 ]
-LayoutOption = Annotated[Layout, typer.Option("--layout", help="How the data set lies on disk.")]
+LayoutOption = Annotated[
+    Layout,
+    typer.Option(
+        "--layout",
+        help="How the data set lies on disk: as any folder of videos, as a published one, or as "
+        "pairs of images/NAME.jpg and audios/NAME.wav.",
+    ),
+]
 SelectOption = Annotated[
     Select | None,
     typer.Option(
         "--select",
-        help="How moments are chosen. Default: as the layout's paper does.",
+        help="Which frames are taken: those that go best with the sound, as a localiser tells; the "
+        "middle one; evenly spread ones; or those annotated. Default: as the layout's paper does.",
         show_default=False,
     ),
 ]
@@ -39,7 +51,7 @@ Top = Annotated[
         min=1,
         max=100,
         metavar="K",
-        help="Moments kept of each stretch. Default: the paper's, 1 or 8.",
+        help="Frames of each stretch; of middle it is always one. Default: the paper's, 1 or 8.",
         show_default=False,
     ),
 ]
@@ -51,7 +63,7 @@ Rate = Annotated[
         max=30,
         callback=options.not_nan,
         metavar="FPS",
-        help="Frames a second that the localiser looks at.",
+        help="Frames a second among which a localiser chooses.",
     ),
 ]
 Stretch = Annotated[
@@ -62,7 +74,8 @@ Stretch = Annotated[
         max=600,
         callback=options.not_nan,
         metavar="SECONDS",
-        help="What counts as one video; longer ones are cut. Default: the paper's, 10 or 3.",
+        help="What counts as one video: longer ones are cut into such stretches. Default: the "
+        "paper's, 10 or 3.",
         show_default=False,
     ),
 ]
@@ -74,7 +87,7 @@ Seconds = Annotated[
         max=600,
         callback=options.not_nan,
         metavar="SECONDS",
-        help="Of sound around each moment. Default: the paper's, 10 or 3.",
+        help="Of sound around each frame. Default: the paper's, 10 or 3.",
         show_default=False,
     ),
 ]
@@ -85,7 +98,7 @@ FrameSize = Annotated[
         min=16,
         max=4096,
         metavar="PX",
-        help="A frame's shorter side; smaller videos stay as they are.",
+        help="A frame's shorter side; those of smaller videos stay as they are.",
     ),
 ]
 Localiser = Annotated[
@@ -93,7 +106,7 @@ Localiser = Annotated[
     typer.Option(
         "--localiser",
         metavar="NAME",
-        help="The model that chooses: a localiser, or one that hears and sees.",
+        help="The model that chooses frames: one trained as a localiser, or any that paints.",
     ),
 ]
 Annotations = Annotated[
@@ -101,7 +114,8 @@ Annotations = Annotated[
     typer.Option(
         "--annotations",
         metavar="FILE",
-        help="Take the moments of Sound2Scene's top1_boxes_top10_moments.json.",
+        help="With --layout vggsound: the file top1_boxes_top10_moments.json of Sound2Scene's "
+        "authors, whose moments are taken.",
         show_default=False,
         readable=False,
     ),
@@ -111,7 +125,7 @@ Table = Annotated[
     typer.Option(
         "--table",
         metavar="FILE",
-        help="The data set's list. Default: in VIDEOS or beside it.",
+        help="vggsound.csv or metadata.xlsx. Default: the one in VIDEOS or beside it.",
         show_default=False,
         readable=False,
     ),
@@ -121,7 +135,7 @@ Classes = Annotated[
     typer.Option(
         "--classes",
         metavar="FILE",
-        help="The classes to take, one a line, or 'all'. Default: the paper's.",
+        help="A text file of the classes to take, one a line, or 'all'. Default: the paper's.",
         show_default=False,
         readable=False,
     ),
@@ -134,17 +148,25 @@ ValShare = Annotated[
         max=0.9,
         callback=options.not_nan,
         metavar="SHARE",
-        help="Of the videos for training that validate instead.",
+        help="Of the videos for training, how many are kept for validation.",
     ),
 ]
 SplitSeed = Annotated[
     int,
     typer.Option(
-        "--seed", "-s", min=0, max=options.LARGEST_SEED, metavar="N", help="Of draws into splits."
+        "--seed",
+        "-s",
+        min=0,
+        max=options.LARGEST_SEED,
+        metavar="N",
+        help="Of the draw for validation.",
     ),
 ]
 ShardClips = Annotated[
-    int, typer.Option("--shard-clips", min=1, metavar="N", help="Clips in each shard.")
+    int,
+    typer.Option(
+        "--shard-clips", min=1, metavar="N", help="Videos, or clips of them, in each shard."
+    ),
 ]
 Workers = Annotated[
     int | None,
@@ -190,7 +212,9 @@ def pairs(
 ) -> None:
     """Turn a folder of videos into training pairs: frames, and the sounds that go with them.
 
-    The same command goes on after a stop or a kill. Prints the folder of the shards.
+    Writes tar files (shards), for s2s train --data DIR; index.tsv, what is in them; skipped.tsv,
+    what was left out and why; and report.json. A video that cannot be read stops nothing. After a
+    stop or a kill the same command goes on. Prints DIR.
     """
     console.be_quiet(quiet)
     if annotations is not None and select not in (None, Select.ANNOTATED):

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from s2s_cli.errors import RecipeError
-from s2s_cli.picture.image import draft_of, to_uint8, write_atomically
+from s2s_cli.errors import OutputError, RecipeError
+from s2s_cli.picture.image import Picture, draft_of, to_uint8, write_atomically
 
 LOG, RECIPE = "log.jsonl", "recipe.json"  # in a run's folder
 EVERY = 20  # steps between two entries
@@ -37,16 +38,20 @@ class Journal:
         self.board = open_board(run / "tensorboard" / stage, first_step)
 
     def record(self, step: int, measures: Mapping[str, float], per_second: float) -> None:
-        """What a step measured, and how many items a second were learned from lately."""
+        """What a step measured, and how many items a second were learned from lately.
+
+        Raises:
+            OutputError: the disk takes no more; so do all others here.
+        """
         now = time.monotonic()
         seconds, self.since = now - self.since, now
         entry = {"stage": self.stage, "step": step, **measures, "per_second": per_second}
         entry |= {"seconds": round(seconds, 3), "time": round(time.time(), 1)}
-        with (self.run / LOG).open("a", encoding="utf-8") as log:
+        path = self.run / LOG
+        with writable(path), path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
         if self.board is not None:
-            for name, value in {**measures, "per_second": per_second}.items():
-                self.board.add_scalar(name, value, step)
+            self.board.add_scalars({**measures, "per_second": per_second}, step)
 
     def show(self, step: int, pictures: Tensor, columns: int) -> None:
         """Pictures (count, 3, h, w) in [-1, 1], as a sheet of so many columns."""
@@ -60,7 +65,7 @@ class Journal:
         with draft_of(self.run / "sheets" / f"{self.stage}-{step:07d}.png") as file:
             Image.fromarray(sheet).save(file, "PNG")
         if self.board is not None:
-            self.board.add_image("pictures", sheet, step, dataformats="HWC")
+            self.board.add_image("pictures", sheet, step)
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -68,13 +73,73 @@ class Journal:
             self.board.close()
 
 
-def open_board(folder: Path, first_step: int) -> Any:
-    """TensorBoard's writer, or None where that is not installed."""
+class Board:
+    """TensorBoard's file of a stage.
+
+    torch's own writer works in a thread of its own, where a kill loses two minutes and a full disk
+    ends in a traceback. Here every event is on the disk before the next step.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        """first_step: what earlier files tell of later ones, TensorBoard forgets.
+
+        Raises:
+            ImportError: TensorBoard is not installed.
+        """
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard import summary
+
+        self.protocol, self.summary = event_pb2, summary
+        # They are read in the order of their names.
+        self.path = folder / f"events.out.tfevents.{time.time():.6f}"
+        with writable(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+            self.records = RecordWriter(self.path.open("wb"))
+        began = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self.add(file_version="brain.Event:2")
+        self.add(step=first_step + 1, session_log=began)
+
+    def add(self, **event: Any) -> None:
+        """One event."""
+        told = self.protocol.Event(wall_time=time.time(), **event)
+        with writable(self.path):
+            self.records.write(told.SerializeToString())
+            self.records.flush()
+
+    def add_scalars(self, measures: Mapping[str, float], step: int) -> None:
+        """Numbers by name."""
+        for name, value in measures.items():
+            self.add(step=step, summary=self.summary.scalar(name, value))
+
+    def add_image(self, name: str, picture: Picture, step: int) -> None:
+        """picture: (height, width, 3)."""
+        self.add(step=step, summary=self.summary.image(name, picture, dataformats="HWC"))
+
+    def close(self) -> None:
+        """What a full disk did not take was told already."""
+        with suppress(OSError):
+            self.records.close()
+
+
+def open_board(folder: Path, first_step: int) -> Board | None:
+    """None where TensorBoard is not installed."""
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        return Board(folder, first_step)
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=first_step + 1)
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """What the disk says against one more line, as one sentence."""
+    try:
+        yield
+    except OSError as fault:
+        raise OutputError(
+            f"Cannot write '{path}' ({fault.strerror}): "
+            "free some space and run the command again, or choose another place with --out."
+        ) from None
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:

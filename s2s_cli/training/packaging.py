@@ -10,7 +10,8 @@ from uuid import uuid4
 import tomli_w
 
 from s2s_cli import registry
-from s2s_cli.errors import ModelError, OutputError, RecipeError
+from s2s_cli.errors import OutputError, RecipeError
+from s2s_cli.imports import new_folder
 from s2s_cli.training.curriculum import MODEL, ORIGIN, parameters_of
 from s2s_cli.training.journal import RECIPE, progress_of, read_log
 
@@ -52,17 +53,17 @@ def package(run: Path, name: str, folder: Path, force: bool = False) -> Path:
 
     Raises:
         RecipeError: there is no run, or it is not finished.
+        ModelError: a model cannot be called so.
         OutputError: a model of this name is there, or the disk takes none.
     """
     stages = progress_of(run)
-    if not registry.is_model(run / MODEL):
-        waiting = ", ".join(stage.stage for stage in stages if stage.state != "done")
+    waiting = ", ".join(stage.stage for stage in stages if stage.state != "done")
+    # A kill may have left a part of the model, whose hashes come last.
+    if waiting or not registry.is_model(run / MODEL) or not whole(run / MODEL):
         raise RecipeError(
             f"{run} is not finished ({waiting or 'its model'} is missing): run s2s train again."
         )
-    if Path(name).name != name or name.startswith("."):
-        raise ModelError(f"'{name}' cannot be a model's name: take one without / and leading dot.")
-    target = folder / name
+    target = new_folder(name, folder)
     if target.exists() and not force:
         raise OutputError(f"{target} is there already: replace it with --force, or take another.")
     recipe = json.loads((run / RECIPE).read_text(encoding="utf-8"))
@@ -79,6 +80,11 @@ def package(run: Path, name: str, folder: Path, force: bool = False) -> Path:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def whole(model: Path) -> bool:
+    """Whether a model is what it says it is, and works."""
+    return all(check.ok for check in registry.verify(model))
 
 
 def spelt(table: dict[str, Any]) -> dict[str, Any]:

@@ -140,8 +140,3 @@ def test_the_learning_rate_warms_up_and_ends_at_nothing():
     assert learning_rate(0, plan) == pytest.approx(0.2, rel=0.01)
     assert learning_rate(50, plan) == pytest.approx(1.0)
     assert learning_rate(100, plan) == pytest.approx(0.0)
-
-
-@pytest.mark.parametrize("text", ["soon", "5", "m"])
-def test_a_budget_must_be_a_time(s2s, tiny_recipe, text):
-    assert s2s("train", tiny_recipe, "--time-budget", text).code == 2

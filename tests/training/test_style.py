@@ -507,7 +507,7 @@ def test_photos_with_another_scenes_sound_should_score_0(knowing, begin):
     [
         ("audio-learns = false", "audio_learns = false asks for stylizer.audio_from"),
         ('critic-from = "pocket"', "critic_from asks for stylizer.audio_learns = false"),
-        ("mismatch-weight = -1.0", "mismatch_weight must not be negative"),
+        ("mismatch-weight = -1.0", "mismatch_weight = -1 must not be negative"),
         ("statistics-weight = 1.0", "statistics_weight asks for stylizer.critic_from"),
     ],
 )
