@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +41,33 @@ Sources = Annotated[
 Targets = Annotated[str, typer.Option("--to", metavar="SCENES", help="Whose sounds are heard.")]
 PairsPerScene = Annotated[
     int, typer.Option("--pairs", min=1, max=10_000, help="Photos for each scene that is heard.")
+]
+
+
+class PairsBy(StrEnum):
+    """What makes a sound and a photo a pair."""
+
+    SCENE = "scene"
+    KEY = "key"
+
+
+Ablations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ablation",
+        metavar="NAME",
+        help="Another model that gets a row, as Table 2 has them. May be repeated.",
+        show_default=False,
+    ),
+]
+PicturesPerSound = Annotated[
+    int, typer.Option("--count", "-n", min=1, max=1000, help="Pictures of each sound.")
+]
+PairsByOption = Annotated[
+    PairsBy,
+    typer.Option(
+        "--pairs-by", help="What makes a sound and a photo a pair: one scene, or one moment."
+    ),
 ]
 
 
@@ -98,6 +126,63 @@ def control(
         with console.progress(title, total) as bar:
             found = measured(bar.advance)
         tell(found, json)
+
+
+@app.command("scene")
+def scene(
+    model: options.Model = options.DEFAULT_MODEL,
+    judge: Judge = "judge",
+    data: DataFolder = Path("data"),
+    others: Ablations = None,
+    count: PicturesPerSound = 2,
+    seed: options.Seed = 0,
+    pairs_by: PairsByOption = PairsBy.SCENE,
+    device: options.DeviceOption = options.Device.AUTO,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure how well pictures show what sounds are of: Table 1 of Sound2Scene.
+
+    Validation sounds are answered by (A) the generator told a photo, (B) the model, (C) photos
+    retrieved from a memory as large as the generator, and (D) real photos.
+    """
+    console.be_quiet(quiet)
+    from s2s_cli import registry
+    from s2s_cli.data.shards import (
+        PHOTO_SUFFIXES,
+        find_shards,
+        load_photos,
+        load_sounds,
+        members_of,
+    )
+    from s2s_cli.evaluation import scene as measures
+    from s2s_cli.evaluation.eyes import JudgesEye
+    from s2s_cli.studio import Studio
+
+    studio = Studio.open(model, device)
+    side_px = studio.model.generator.picture_px
+    known = find_shards(data, "photos/train-*.tar")
+    exam = measures.Exam(
+        studio=studio,
+        sounds=load_sounds(
+            find_shards(data, "sounds/val-*.tar"), studio.model.audio_encoder.config.sample_rate
+        ),
+        photos=load_photos(find_shards(data, "photos/val-*.tar"), side_px),
+        known_photos=load_photos(known, side_px),
+        known_bytes=[member.size for member in members_of(known, PHOTO_SUFFIXES)],
+        seeds=count,
+        seed=seed,
+        pairs_by=pairs_by.value,
+    )
+    eyes = [JudgesEye(registry.open_judge(judge, studio.device), exam.scenes, judge)]
+    rivals = {name: Studio.open(name, device) for name in others or ()}
+    with console.progress("pictures", measures.pictures_of(exam, len(rivals))) as bar:
+        told = measures.table(exam, eyes, rivals, bar.advance)
+    for row in told.rows:
+        for one in row.results:
+            console.answer(f"{row.name:<20} {one.name:<10} {one.value:8.2f} {one.interval} {one.network} {one.of}")
+    for network, rows in told.by_scene.items():
+        console.answer(network + " " + ", ".join(f"{r.name} {r.value:.0f}" for r in rows))
 
 
 @app.command("judge")
