@@ -1,4 +1,4 @@
-"""Names to networks: find, save, load and verify models.
+"""Names to networks: find, save and load models.
 
 A model is a folder: ``card.md``, one safetensors file per network, and ``SHA256SUMS`` as the
 ``sha256sum`` command writes it. Each file's header says which network it holds and its config, so
@@ -28,7 +28,7 @@ from s2s_cli.networks.config import from_table, to_table
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
+    from s2s_cli.networks.audio_encoder import AudioEncoder
     from s2s_cli.networks.biggan import BigGAN
     from s2s_cli.networks.flow import Flow
     from s2s_cli.networks.image_encoder import ImageEncoder
@@ -506,140 +506,3 @@ def require_one_length(lengths: set[int], folder: Path) -> None:
     if len(lengths) > 1:
         told = " and ".join(str(length) for length in sorted(lengths))
         raise ModelError(f"{folder} mixes networks for features of length {told}: get it again.")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was verified about a model."""
-
-    what: str
-    fault: str = ""  # empty: it is as it should be
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was wrong."""
-        return not self.fault
-
-
-def verify(name_or_path: str | Path) -> list[Check]:
-    """Compare a model with what it says of itself, and let it paint, restyle or judge once.
-
-    Raises:
-        ModelError: there is no such model. What is wrong with one that exists is in the checks.
-    """
-    folder = find(name_or_path)
-    present = weight_files(folder)
-    checks = [check_sum(folder, name) for name in sorted({*stated_sums(folder), *present})]
-    for name in present:
-        what = f"{name} fits its config, and its weights are finite"
-        try:
-            load_network(folder / name)
-            checks.append(Check(what))
-        except ModelError as error:
-            checks.append(Check(what, str(error)))
-    if JUDGE in present:
-        what = "a picture is judged, and every number is finite"
-        try:
-            checks.append(Check(what, fault_in_verdict(open_judge(folder))))
-        except ModelError as error:
-            checks.append(Check(what, str(error)))
-    if LOCALISER in present:
-        what = "a sound is looked for in a picture, and every number is finite"
-        try:
-            checks.append(Check(what, fault_in_score(open_localiser(folder))))
-        except ModelError as error:
-            checks.append(Check(what, str(error)))
-    if STYLIZER in present:
-        what = "a sound restyles a picture, and it stays finite"
-        try:
-            checks.append(Check(what, fault_in_restyled(open_stylizer(folder))))
-        except ModelError as error:
-            checks.append(Check(what, str(error)))
-    if GENERATOR in present or not DOES.keys() & set(present):
-        what = "a sound becomes a finite picture"
-        try:
-            checks.append(Check(what, fault_in_picture(open_model(folder))))
-        except ModelError as error:
-            checks.append(Check(what, str(error)))
-    return checks
-
-
-def check_sum(folder: Path, name: str) -> Check:
-    """Whether a file is the one that SHA256SUMS states."""
-    what = f"{name} has the hash that {SUMS} states"
-    stated = stated_sums(folder).get(name)
-    if stated is None:
-        return Check(what, f"{folder / SUMS} does not list it")
-    if not (folder / name).is_file():
-        return Check(what, f"{folder / name} is missing")
-    return Check(what, "" if sha256(folder / name) == stated else "the bytes are others")
-
-
-def fault_in_picture(model: Model) -> str:
-    """Paint what noise sounds like; returns what is wrong with the picture, or nothing."""
-    import torch
-
-    with torch.inference_mode():
-        feature = feature_of_noise(model.audio_encoder)
-        picture = model.generator.paint(model.generator.noise([0]), feature)
-    px = model.generator.picture_px
-    return fault_in_pixels(picture, (1, 3, px, px))
-
-
-def fault_in_restyled(model: StyleModel) -> str:
-    """Restyle noise by noise; returns what is wrong with the picture, or nothing."""
-    import torch
-
-    picture = noise_to_look_at()
-    with torch.inference_mode():
-        restyled = model.stylizer(picture, feature_of_noise(model.audio_encoder))
-    return fault_in_pixels(restyled, tuple(picture.shape))
-
-
-def fault_in_verdict(judge: Judge) -> str:
-    """Judge noise; returns what is wrong with the logits, or nothing."""
-    import torch
-
-    with torch.inference_mode():
-        logits: Tensor = judge(noise_to_look_at())
-    return "" if logits.isfinite().all() else "some of its logits are not finite"
-
-
-def fault_in_score(localiser: Localiser) -> str:
-    """Look for noise in noise; returns what is wrong with the score, or nothing."""
-    import torch
-
-    with torch.inference_mode():
-        score = localiser.score(noise_to_look_at(), spectrogram_of_noise(localiser.config.audio))
-    return "" if score.isfinite().all() else "its score is not finite"
-
-
-def noise_to_look_at() -> Tensor:
-    """A picture of noise, (1, 3, 45, 62): no side is a multiple of 4, as most photos'."""
-    import torch
-
-    return torch.rand((1, 3, 45, 62), generator=torch.Generator().manual_seed(0)) * 2 - 1
-
-
-def feature_of_noise(audio_encoder: AudioEncoder) -> Tensor:
-    """What an audio encoder hears in noise, (1, features)."""
-    feature: Tensor = audio_encoder(spectrogram_of_noise(audio_encoder.config))
-    return feature
-
-
-def spectrogram_of_noise(config: AudioEncoderConfig) -> Tensor:
-    """Noise as an audio encoder of this kind wants it, (1, frequencies, frames)."""
-    import torch
-
-    from s2s_cli.audio.spectrogram import FRONT_ENDS
-
-    samples = round(config.seconds * config.sample_rate)
-    wave = 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
-    return FRONT_ENDS[config.front_end](wave)
-
-
-def fault_in_pixels(picture: Tensor, shape: tuple[int, ...]) -> str:
-    """What is wrong with a picture that should have this shape, or nothing."""
-    if picture.shape != shape:
-        return f"its shape is {tuple(picture.shape)}, not {shape}"
-    return "" if picture.isfinite().all() else "some of its values are not finite"

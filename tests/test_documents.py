@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from s2s_cli import __version__, registry
+from s2s_cli import __version__, registry, verification
 from s2s_cli.training.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -79,4 +79,4 @@ def test_a_shipped_model_is_whole_small_described_and_listed(folder):
     assert (folder / "recipe.toml").is_file()
     assert (folder / registry.CARD).read_text(encoding="utf-8").startswith(f"# {folder.name}\n")
     assert f"| [{folder.name}]({folder.name}/card.md) |" in PAGES[1].read_text(encoding="utf-8")
-    assert [check.what for check in registry.verify(folder) if not check.ok] == []
+    assert [check.what for check in verification.verify(folder) if not check.ok] == []

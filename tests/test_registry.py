@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from s2s_cli import registry
+from s2s_cli import registry, verification
 from s2s_cli.errors import ModelError
 from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
 from s2s_cli.networks.biggan import BigGAN, BigGANConfig
@@ -207,7 +207,7 @@ def test_a_broken_file_is_refused_in_one_sentence(pond, damage, sentence):
     assert str(path) in str(stop.value)
     assert sentence in str(stop.value)
     assert "\n" not in str(stop.value)
-    assert not all(check.ok for check in registry.verify("pond"))
+    assert not all(check.ok for check in verification.verify("pond"))
 
 
 def test_networks_for_features_of_different_lengths_do_not_make_a_model(pond):
@@ -224,14 +224,14 @@ def test_networks_in_the_wrong_place_do_not_make_a_model(pond):
 
 
 def test_a_sound_model_passes_every_check(pond):
-    checks = registry.verify("pond")
+    checks = verification.verify("pond")
     assert len(checks) == 3 + 3 + 1  # hashes, networks, one picture
     assert all(check.ok for check in checks), checks
 
 
 def test_verify_names_the_file_whose_bytes_changed(pond):
     rewrite(pond / registry.GENERATOR, **{"linear.bias": torch.ones(128)})
-    faults = [check for check in registry.verify("pond") if not check.ok]
+    faults = [check for check in verification.verify("pond") if not check.ok]
     assert [check.what for check in faults] == [
         "generator.safetensors has the hash that SHA256SUMS states"
     ]
@@ -239,7 +239,7 @@ def test_verify_names_the_file_whose_bytes_changed(pond):
 
 def test_verify_misses_a_file_that_the_hashes_name(pond):
     (pond / registry.IMAGE_ENCODER).unlink()
-    assert any("is missing" in check.fault for check in registry.verify("pond"))
+    assert any("is missing" in check.fault for check in verification.verify("pond"))
 
 
 def test_the_hashes_are_what_sha256sum_reads(pond):
@@ -299,13 +299,13 @@ def test_one_folder_may_paint_and_restyle(brush):
     registry.write_sums(brush)
     assert registry.open_model("brush").audio_encoder.config == HEARING
     assert registry.open_stylizer("brush").audio_encoder.config == HEARING
-    checks = registry.verify("brush")
+    checks = verification.verify("brush")
     assert len(checks) == 3 + 3 + 2  # hashes, networks, one picture restyled and one painted
     assert all(check.ok for check in checks), checks
 
 
 def test_a_stylizer_passes_every_check(brush):
-    checks = registry.verify("brush")
+    checks = verification.verify("brush")
     assert [check.what for check in checks if not check.ok] == []
     assert checks[-1].what == "a sound restyles a picture, and it stays finite"
     assert len(checks) == 2 + 2 + 1
@@ -345,7 +345,7 @@ def test_a_broken_stylizer_is_refused_in_one_sentence(brush, damage, sentence):
         registry.open_stylizer("brush")
     assert sentence in str(stop.value)
     assert str(brush) in str(stop.value)
-    assert not all(check.ok for check in registry.verify("brush"))
+    assert not all(check.ok for check in verification.verify("brush"))
 
 
 # Models that judge pictures
@@ -373,7 +373,7 @@ def test_a_judge_comes_back_from_its_file_with_the_same_verdicts(bench):
 
 
 def test_a_judge_passes_every_check(bench):
-    checks = registry.verify("bench")
+    checks = verification.verify("bench")
     assert [check.what for check in checks if not check.ok] == []
     assert checks[-1].what == "a picture is judged, and every number is finite"
     assert len(checks) == 1 + 1 + 1
@@ -384,7 +384,7 @@ def test_a_judge_that_knows_no_number_fails_its_check(bench):
     judge.trunk.bn1.running_var.fill_(-1.0)  # finite itself, but not its root
     registry.save_network(bench / registry.JUDGE, judge)
     registry.write_sums(bench)
-    assert [check.fault for check in registry.verify("bench")] == [
+    assert [check.fault for check in verification.verify("bench")] == [
         "", "", "some of its logits are not finite",
     ]  # fmt: skip
 

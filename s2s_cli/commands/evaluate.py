@@ -1,8 +1,8 @@
 """``s2s eval``: what a model can do, in numbers."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -180,7 +180,9 @@ def scene(
         told = measures.table(exam, eyes, rivals, bar.advance)
     for row in told.rows:
         for one in row.results:
-            console.answer(f"{row.name:<20} {one.name:<10} {one.value:8.2f} {one.interval} {one.network} {one.of}")
+            console.answer(
+                f"{row.name:<20} {one.name:<10} {one.value:8.2f} {one.interval} {one.network} {one.of}"
+            )
     for network, rows in told.by_scene.items():
         console.answer(network + " " + ", ".join(f"{r.name} {r.value:.0f}" for r in rows))
 

@@ -56,9 +56,9 @@ def show(name: Name, json: options.Json = False) -> None:
 @app.command("verify")
 def verify(name: Name, json: options.Json = False) -> None:
     """Check a model's hashes, keys and weights, and let it paint, restyle or judge once."""
-    from s2s_cli import registry
+    from s2s_cli import verification
 
-    checks = registry.verify(name)
+    checks = verification.verify(name)
     for check in checks:
         if json:
             console.answer_json({"check": check.what, "ok": check.ok, "fault": check.fault})

@@ -132,7 +132,7 @@ class Exam:
         return answer
 
     def by_retrieval(self, item: Item) -> Tensor:
-        """The remembered photo that is nearest to what is heard; for further seeds the next ones."""
+        """The remembered photo that is nearest to what is heard; for further seeds the next."""
         kept, features = self.memory
         cosines = features @ unit(self.heard(item)).to(features.device)
         near = int(cosines.argsort(descending=True)[(item[1] - self.seed) % len(kept)])
@@ -196,40 +196,6 @@ def painted(studio: Studio, feature: Tensor, seed: int) -> Tensor:
     return studio.as_tensor(studio.paint(feature, seed)).cpu()
 
 
-@dataclass
-class Impression:
-    """What one network saw in the pictures of one row, in bounded memory but for a few numbers."""
-
-    eye: Eye
-    similarities: list[Tensor] = field(default_factory=list)  # (batch, scenes)
-    probabilities: list[Tensor] = field(default_factory=list)  # (batch, classes)
-    folds: list[Moments] = field(default_factory=list)  # of the features, a fold of sounds each
-    within: "Within | None" = None  # of the features
-
-    def look(self, pictures: Tensor, folds: Tensor, labels: Tensor) -> None:
-        """At a batch, of whose pictures fold and scene are known, (batch,) each."""
-        sight = self.eye.look(pictures)
-        if sight.similarities is not None:
-            self.similarities.append(sight.similarities)
-        if sight.probabilities is not None:
-            self.probabilities.append(sight.probabilities)
-        if sight.features is not None:
-            if not self.folds:
-                self.folds = [Moments.none(sight.features.shape[1]) for _ in range(FOLDS)]
-                self.within = Within()
-            for fold in folds.unique().tolist():
-                self.folds[fold].update(sight.features[folds == fold])
-            self.within.update(sight.features, labels)
-
-    def moments(self, without: int | None = None) -> Moments:
-        """Of all features, or of those outside one fold."""
-        whole = Moments.none(len(self.folds[0].mean))
-        for number, fold in enumerate(self.folds):
-            if number != without:
-                whole.merge(fold)
-        return whole
-
-
 class Within:
     """How far features of one scene lie from their mean, over all scenes, added up as they come."""
 
@@ -254,6 +220,39 @@ class Within:
             for count, total, squares in self._sums.values()
         )
         return float(max(0.0, scatter / counts) ** 0.5)
+
+
+@dataclass
+class Impression:
+    """What one network saw in the pictures of one row, in bounded memory but for a few numbers."""
+
+    eye: Eye
+    similarities: list[Tensor] = field(default_factory=list)  # (batch, scenes)
+    probabilities: list[Tensor] = field(default_factory=list)  # (batch, classes)
+    folds: list[Moments] = field(default_factory=list)  # of the features, a fold of sounds each
+    within: Within = field(default_factory=Within)  # of the features
+
+    def look(self, pictures: Tensor, folds: Tensor, labels: Tensor) -> None:
+        """At a batch, of whose pictures fold and scene are known, (batch,) each."""
+        sight = self.eye.look(pictures)
+        if sight.similarities is not None:
+            self.similarities.append(sight.similarities)
+        if sight.probabilities is not None:
+            self.probabilities.append(sight.probabilities)
+        if sight.features is not None:
+            if not self.folds:
+                self.folds = [Moments.none(sight.features.shape[1]) for _ in range(FOLDS)]
+            for fold in folds.unique().tolist():
+                self.folds[fold].update(sight.features[folds == fold])
+            self.within.update(sight.features, labels)
+
+    def moments(self, without: int | None = None) -> Moments:
+        """Of all features, or of those outside one fold."""
+        whole = Moments.none(len(self.folds[0].mean))
+        for number, fold in enumerate(self.folds):
+            if number != without:
+                whole.merge(fold)
+        return whole
 
 
 def impressions(
@@ -294,7 +293,9 @@ class Table:
     rows: list[Row]
     scenes: tuple[str, ...]
     by_scene: dict[str, list[Result]] = field(default_factory=dict)  # by network: R@1 of (B)
-    confusion: dict[str, Tensor] = field(default_factory=dict)  # by network: (scenes, scenes) of (B)
+    confusion: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # by network: (scenes, scenes) of (B)
 
 
 def table(
@@ -366,8 +367,6 @@ def results_of(
     if seen.folds:
         distance, interval = distance_of(seen, known)
         yield Result("FID", distance, "", of, interval, network, printed_in_paper(row, "FID"))
-        assert seen.within is not None
-        assert known.within is not None
         variety = 100 * seen.within.deviation / known.within.deviation
         yield Result("variety", variety, "%", "of known photos', within scenes", None, network)
     if seen.probabilities:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import tomli_w
 
-from s2s_cli import registry
+from s2s_cli import registry, verification
 from s2s_cli.errors import OutputError, RecipeError
 from s2s_cli.imports import new_folder
 from s2s_cli.training.curriculum import MODEL, ORIGIN, parameters_of
@@ -84,7 +84,7 @@ def package(run: Path, name: str, folder: Path, force: bool = False) -> Path:
 
 def whole(model: Path) -> bool:
     """Whether a model is what it says it is, and works."""
-    return all(check.ok for check in registry.verify(model))
+    return all(check.ok for check in verification.verify(model))
 
 
 def spelt(table: dict[str, Any]) -> dict[str, Any]:
