@@ -1,6 +1,7 @@
 """``s2s eval``: what a model can do, in numbers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from s2s_cli import console, options
 
 if TYPE_CHECKING:
     from s2s_cli.evaluation.control import Measure
+    from s2s_cli.evaluation.scene import Exam, Outcome
 
 app = typer.Typer(help="Measure models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -62,6 +64,26 @@ Ablations = Annotated[
 ]
 PicturesPerSound = Annotated[
     int, typer.Option("--count", "-n", min=1, max=1000, help="Pictures of each sound.")
+]
+TableFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Write the table besides: .txt, .md, .tex or .json.",
+        show_default=False,
+        readable=False,
+    ),
+]
+Figures = Annotated[
+    Path | None,
+    typer.Option(
+        "--figures",
+        metavar="DIR",
+        help="Draw bars, confusion and a page of pictures into this folder.",
+        show_default=False,
+        readable=False,
+    ),
 ]
 PairsByOption = Annotated[
     PairsBy,
@@ -137,6 +159,8 @@ def scene(
     count: PicturesPerSound = 2,
     seed: options.Seed = 0,
     pairs_by: PairsByOption = PairsBy.SCENE,
+    out: TableFile = None,
+    figures: Figures = None,
     device: options.DeviceOption = options.Device.AUTO,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -155,6 +179,7 @@ def scene(
         load_sounds,
         members_of,
     )
+    from s2s_cli.evaluation import report
     from s2s_cli.evaluation import scene as measures
     from s2s_cli.evaluation.eyes import JudgesEye
     from s2s_cli.studio import Studio
@@ -174,17 +199,55 @@ def scene(
         seed=seed,
         pairs_by=pairs_by.value,
     )
-    eyes = [JudgesEye(registry.open_judge(judge, studio.device), exam.scenes, judge)]
-    rivals = {name: Studio.open(name, device) for name in others or ()}
+    eyes = [JudgesEye(registry.open_judge(judge, studio.device), exam.scenes, Path(judge).name)]
+    rivals = {f"    {name}": Studio.open(name, device) for name in others or ()}
+    if figures is not None:
+        report.require_matplotlib()
     with console.progress("pictures", measures.pictures_of(exam, len(rivals))) as bar:
-        told = measures.table(exam, eyes, rivals, bar.advance)
-    for row in told.rows:
-        for one in row.results:
-            console.answer(
-                f"{row.name:<20} {one.name:<10} {one.value:8.2f} {one.interval} {one.network} {one.of}"
+        told = measures.answered(exam, eyes, rivals, bar.advance)
+    if json:
+        console.answer_json(
+            {"model": model, "sha256": studio.model.sha256, "count": count, "seed": seed}
+        )
+        for record in report.records_of(told.rows):
+            console.answer_json(record)
+        for network, counts in told.confusion.items():
+            console.answer_json(
+                {"scenes": told.scenes, "confusion": counts.tolist(), "network": network}
             )
-    for network, rows in told.by_scene.items():
-        console.answer(network + " " + ", ".join(f"{r.name} {r.value:.0f}" for r in rows))
+    else:
+        console.answer(report.Table.across(told.rows).text())
+        console.answer(f"{len(exam.items)} pictures in each row; in brackets 95 % intervals")
+        for results in told.by_scene.values():
+            console.answer("\n" + report.Table.of(results).text())
+    if out is not None:
+        report.write_table(told.rows, out)
+        console.note(f"The table is {out}.")
+    if figures is not None:
+        draw(figures, exam, told)
+
+
+def draw(folder: Path, exam: "Exam", told: "Outcome") -> None:
+    """Bars, confusion, and pictures to look at, into a folder."""
+    from s2s_cli.evaluation import report
+    from s2s_cli.evaluation.scene import SOUND, shown
+    from s2s_cli.picture.image import encode, write_atomically
+    from s2s_cli.studio import DEFAULT_LOOK
+
+    panels: dict[str, list[Measure]] = {}
+    for row, results in told.rows.items():
+        for one in results:
+            named = replace(one, name=row.strip())
+            panels.setdefault(report.name_of(one), []).append(named)
+    model = exam.studio.model.name
+    report.save_figure(report.bars(panels, title=model, about=SOUND), folder / "table.png")
+    for network, counts in told.confusion.items():
+        title = f"{model}, seen by {network}"
+        figure = report.confusion(told.scenes, counts, title=title)
+        report.save_figure(figure, folder / f"confusion-{network}.png")
+    made = exam.studio.provenance("eval scene", (), exam.seed, DEFAULT_LOOK)
+    write_atomically(folder / "pictures.jpg", encode(shown(exam), "JPEG", made))
+    console.note(f"The figures are in {folder}.")
 
 
 @app.command("judge")

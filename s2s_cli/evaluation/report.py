@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NAME_WIDE, VALUE_WIDE = 60, 13  # letters of the first two columns, so that commands' lines align
 DECIMALS = {"": 2, "points": 2}  # after the point, by unit; of all others one
+LEFT = ("measure", "of", "")  # columns of words
+PAPER_ROW = "    in the paper"
 FIGURE_FORMATS = {".png": "png", ".svg": "svg"}
 
 INK, PENCIL, GRID = "#1c1b20", "#64616c", "#e4e1db"
@@ -32,7 +34,7 @@ ACCENT, PLAIN = "#a8325e", "#a9abba"  # of what a figure is about, and of what i
 SHADES = ("#faf9f6", "#ecc9cf", "#c9708f", ACCENT, "#4d1637")  # from none to all
 FEW_NAMES = 24  # up to so many scenes a confusion has room for its counts
 
-Kind = TypeVar("Kind")  # what an ending of a name stands for
+Asked = TypeVar("Asked")  # what an ending of a name stands for
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,13 @@ class Table:
 
     @classmethod
     def of(cls, measures: Sequence[Measure]) -> "Table":
-        """Columns that no measure has anything for are left out."""
+        """Columns that no measure has anything for are left out.
+
+        Raises:
+            ValueError: there are no measures.
+        """
+        if not measures:
+            raise ValueError("expected at least one measure, got none")
         results = [result_of(measure) for measure in measures]
         sources = list(dict.fromkeys(source_of(r.published) for r in results if r.published))
 
@@ -95,13 +103,51 @@ class Table:
             tuple(notes),
         )
 
+    @classmethod
+    def across(cls, rows: Mapping[str, Sequence[Measure]]) -> "Table":
+        """A row for each way that was measured, a column for each measure, as papers print them.
+
+        What a paper has in the place of a row stands below it. ``of`` is told once, as a note, for
+        it is the same of every number.
+
+        Raises:
+            ValueError: there are no measures.
+        """
+        results = {name: [result_of(one) for one in measures] for name, measures in rows.items()}
+        columns = list(dict.fromkeys(name_of(one) for own in results.values() for one in own))
+        if not columns:
+            raise ValueError("expected at least one measure, got none")
+        lines: list[tuple[str, ...]] = []
+        for name, own in results.items():
+            known = {name_of(one): one for one in own}
+            lines.append((name, *(whole(known[c]) if c in known else "" for c in columns)))
+            printed = {c: one.published for c, one in known.items() if one.published}
+            if printed:
+                cells = (with_unit(n.printed, n.column.unit) for n in printed.values())
+                told = dict(zip(printed, cells, strict=True))
+                lines.append((PAPER_ROW, *(told.get(c, "") for c in columns)))
+        places: dict[str, dict[str, list[str]]] = {}  # of a paper: by its network, its columns
+        for number in (one.published for own in results.values() for one in own):
+            if number:
+                place = f"{number.paper}, {number.table}, {number.data}"
+                named = places.setdefault(place, {}).setdefault(number.column.network, [])
+                named += [number.column.name] if number.column.name not in named else []
+        notes = (
+            f"{place}; "
+            + "; ".join(f"{', '.join(named)} by {network}" for network, named in by.items())
+            for place, by in places.items()
+        )
+        return cls(("", *columns), tuple(lines), tuple(notes))
+
     def text(self) -> str:
         """In columns; with a heading where there is more to tell than a measure, a value and of
         what it is."""
-        plain = {"95 % interval", "paper"}.isdisjoint(self.head)
+        listed = self.head[0] == "measure"
+        plain = listed and {"95 % interval", "paper"}.isdisjoint(self.head)
         shown = self.rows if plain else (self.head, *self.rows)
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-        widths[:2] = max(widths[0], NAME_WIDE), max(widths[1], VALUE_WIDE)
+        if listed:
+            widths[:2] = max(widths[0], NAME_WIDE), max(widths[1], VALUE_WIDE)
         gap = " " if plain else "  "
         lines = [
             gap.join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip()
@@ -122,7 +168,7 @@ class Table:
                 cell = cell.replace(mark, f"\\{mark}")
             return "&nbsp;" * inset + cell
 
-        ruler = ["---" if title in ("measure", "of") else "---:" for title in self.head]
+        ruler = ["---" if title in LEFT else "---:" for title in self.head]
         lines = [line(self.head), f"| {' | '.join(ruler)} |", *map(line, self.rows)]
         notes = ["", *(f"Paper: {escaped(note)}  " for note in self.notes)] if self.notes else []
         return "\n".join([*lines, *notes]) + "\n"
@@ -133,7 +179,7 @@ class Table:
         def line(cells: Sequence[str]) -> str:
             return "  " + " & ".join(map(in_latex, cells)) + r" \\"
 
-        kinds = "".join("l" if title in ("measure", "of") else "r" for title in self.head)
+        kinds = "".join("l" if title in LEFT else "r" for title in self.head)
         return "\n".join(
             [
                 rf"\begin{{tabular}}{{{kinds}}}",
@@ -169,6 +215,12 @@ def interval_of(result: Result) -> str:
     if result.interval is None:
         return ""
     return f"[{digits(result, result.interval.low)}, {digits(result, result.interval.high)}]"
+
+
+def whole(result: Result) -> str:
+    """The number and its interval."""
+    said = with_unit(digits(result, result.value), result.unit)
+    return f"{said} {interval_of(result)}".rstrip()
 
 
 def with_unit(number: str, unit: str) -> str:
@@ -223,15 +275,31 @@ def as_json(measure: Measure) -> dict[str, Any]:
     return table
 
 
-TABLES: Mapping[str, Callable[[Sequence[Measure]], str]] = {
-    ".txt": lambda measures: Table.of(measures).text() + "\n",
-    ".md": lambda measures: Table.of(measures).markdown(),
-    ".tex": lambda measures: Table.of(measures).latex(),
-    ".json": lambda measures: json.dumps([as_json(m) for m in measures], indent=1) + "\n",
+# A list of measures, or for each row of a wider table its own.
+Measures = Sequence[Measure] | Mapping[str, Sequence[Measure]]
+
+
+def table_of(measures: Measures) -> Table:
+    """In the form that suits them."""
+    return Table.across(measures) if isinstance(measures, Mapping) else Table.of(measures)
+
+
+def records_of(measures: Measures) -> list[dict[str, Any]]:
+    """Each number for another program, with its row if it has one."""
+    if isinstance(measures, Mapping):
+        return [{"row": row} | as_json(one) for row, own in measures.items() for one in own]
+    return [as_json(one) for one in measures]
+
+
+TABLES: Mapping[str, Callable[[Measures], str]] = {
+    ".txt": lambda measures: table_of(measures).text() + "\n",
+    ".md": lambda measures: table_of(measures).markdown(),
+    ".tex": lambda measures: table_of(measures).latex(),
+    ".json": lambda measures: json.dumps(records_of(measures), indent=1) + "\n",
 }
 
 
-def write_table(measures: Sequence[Measure], path: Path, replace: bool = True) -> None:
+def write_table(measures: Measures, path: Path, replace: bool = True) -> None:
     """Write measures as the name's ending asks: one of ``TABLES``.
 
     Raises:
@@ -241,7 +309,7 @@ def write_table(measures: Sequence[Measure], path: Path, replace: bool = True) -
     write_atomically(path, write(measures).encode(), replace)
 
 
-def asked_for(path: Path, kinds: Mapping[str, Kind], what: str) -> Kind:
+def asked_for(path: Path, kinds: Mapping[str, Asked], what: str) -> Asked:
     """What a file's ending stands for.
 
     Raises:
@@ -334,7 +402,6 @@ def draw_panel(ax: "Axes", heading: str, results: Sequence[Result], about: str) 
             color=INK,
             fontsize=9.5,
             path_effects=halo,
-            parse_math=False,
         )
     ax.set_yticks(places, [result.name.strip() for result in results], parse_math=False)
     ax.set_ylim(len(results) - 0.45, -0.55)

@@ -34,6 +34,8 @@ from s2s_cli.evaluation.metrics import (
 from s2s_cli.evaluation.published import SOUND2SCENE, VGGSOUND, Published, published
 from s2s_cli.evaluation.report import Result
 from s2s_cli.latents import unit
+from s2s_cli.picture.image import Picture, to_uint8
+from s2s_cli.picture.sheet import table
 from s2s_cli.studio import Studio
 from s2s_cli.training.augmentation import as_pictures
 from s2s_cli.training.steps import encode_photos
@@ -41,6 +43,7 @@ from s2s_cli.training.steps import encode_photos
 BATCH = 32  # pictures that are looked at together
 FOLDS = 10  # parts of the sounds, each of which is left out once to see how sure a distance is
 DRAWS = 400  # of bootstraps
+CELL_PX = 160  # of a picture on the page
 
 IMAGE, SOUND, RETRIEVAL, REAL = "(A) image", "(B) sound", "(C) retrieval", "(D) real photos"
 ROWS = {  # of Table 1, as the paper calls them
@@ -278,32 +281,24 @@ def impressions(
     return seen
 
 
-@dataclass(frozen=True)
-class Row:
-    """A way to answer sounds, and how well it does."""
-
-    name: str
-    results: tuple[Result, ...]
-
-
 @dataclass
-class Table:
-    """The rows, and what the measured model's pictures were seen as."""
+class Outcome:
+    """Each row's numbers, and what the measured model's pictures were seen as."""
 
-    rows: list[Row]
     scenes: tuple[str, ...]
+    rows: dict[str, list[Result]] = field(default_factory=dict)
     by_scene: dict[str, list[Result]] = field(default_factory=dict)  # by network: R@1 of (B)
     confusion: dict[str, Tensor] = field(
         default_factory=dict
     )  # by network: (scenes, scenes) of (B)
 
 
-def table(
+def answered(
     exam: Exam,
     eyes: Sequence[Eye],
     others: Mapping[str, Studio],
     watch: Watch,
-) -> Table:
+) -> Outcome:
     """Table 1 of Sound2Scene, and a row for each other model, as the ablations of Table 2.
 
     Args:
@@ -318,16 +313,15 @@ def table(
     labels = exam.labels
     # Of the reference there is as much of each scene, but not in this order.
     known = impressions(eyes, exam.reference(), folds, labels.sort().values, watch)
-    told = Table([], exam.scenes)
+    told = Outcome(exam.scenes)
     answers = exam.answers | {name: exam.by_model(studio) for name, studio in others.items()}
     for name, answer in answers.items():
         seen = impressions(eyes, map(answer, exam.items), folds, labels, watch)
-        results = [
+        told.rows[name] = [
             result
             for impression, reference in zip(seen, known, strict=True)
             for result in results_of(impression, reference, labels, groups, name)
         ]
-        told.rows.append(Row(name, tuple(results)))
         if name == SOUND:
             for impression in seen:
                 if impression.similarities:
@@ -408,7 +402,7 @@ def printed_in_paper(row: str, column: str) -> Published | None:
         return None
 
 
-def tell_scenes(told: Table, seen: Impression, labels: Tensor) -> None:
+def tell_scenes(told: Outcome, seen: Impression, labels: Tensor) -> None:
     """How each scene fares by itself, and what it was seen as."""
     similarities = torch.cat(seen.similarities)
     confusion = confusion_of(labels, similarities.argmax(dim=1), len(told.scenes))
@@ -419,3 +413,13 @@ def tell_scenes(told: Table, seen: Impression, labels: Tensor) -> None:
                f"{int((labels == place).sum())} pictures", network=seen.eye.name)
         for place, scene in enumerate(told.scenes)
     ]  # fmt: skip
+
+
+def shown(exam: Exam) -> Picture:
+    """A page to look at: a sound of each scene, and how each row of Table 1 answers it."""
+    first = {exam.scene_of(item): item for item in reversed(exam.items)}
+    rows = [
+        [to_uint8(answer(first[scene])[0].numpy()) for scene in exam.scenes]
+        for answer in exam.answers.values()
+    ]
+    return table(rows, list(exam.answers), exam.scenes, cell_px=CELL_PX)

@@ -1,19 +1,21 @@
 """What ``s2s eval scene`` counts, on models whose pictures are known."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import photos_of, sounds_of
+from conftest import TINY_RESNET, photos_of, randomise, sounds_of
 
 from s2s_cli import registry
 from s2s_cli.errors import DataError, ModelError
 from s2s_cli.evaluation import scene
 from s2s_cli.evaluation.eyes import Sight
 from s2s_cli.evaluation.metrics import Moments, frechet_distance
-from s2s_cli.evaluation.scene import IMAGE, REAL, RETRIEVAL, SOUND, Exam, Within, table
+from s2s_cli.evaluation.scene import IMAGE, REAL, RETRIEVAL, SOUND, Exam, Within, answered
+from s2s_cli.networks.judge import Judge, JudgeConfig
 
 PX = 4
 SCENES = ("blue", "green", "red")
@@ -95,12 +97,11 @@ def exam(tmp_path):
 
 
 def numbers(told, row):
-    (found,) = [one for one in told.rows if one.name == row]
-    return {result.name: result for result in found.results}
+    return {result.name: result for result in told.rows[row]}
 
 
 def measured(exam, others=None):
-    return table(exam, [ColourEye()], others or {}, lambda: None)
+    return answered(exam, [ColourEye()], others or {}, lambda: None)
 
 
 def test_who_hears_rightly_is_found_and_who_does_not_is_not(exam):
@@ -126,7 +127,7 @@ def test_every_number_names_its_network_and_the_paper_where_it_has_one(exam):
 def test_rows_are_what_they_are_called(exam):
     asked = exam()
     told = measured(asked)
-    assert [row.name for row in told.rows] == [IMAGE, SOUND, RETRIEVAL, REAL]
+    assert list(told.rows) == [IMAGE, SOUND, RETRIEVAL, REAL]
     for item in asked.items:
         own = COLOURS[asked.scene_of(item)]
         for answer in asked.answers.values():
@@ -182,14 +183,14 @@ def test_variety_is_that_of_the_photos_where_pictures_are_photos(exam):
 def test_what_is_shown_together_changes_nothing(exam, monkeypatch):
     whole = measured(exam())
     monkeypatch.setattr(scene, "BATCH", 5)
-    for one, other in zip(whole.rows, measured(exam()).rows, strict=True):
-        for result, again in zip(one.results, other.results, strict=True):
+    for row, results in measured(exam()).rows.items():
+        for result, again in zip(whole.rows[row], results, strict=True):
             assert again.value == pytest.approx(result.value, rel=1e-9, abs=1e-9)
 
 
 def test_another_model_gets_a_row_of_its_own(exam, tmp_path):
     told = measured(exam(), {"deaf": Painter(tmp_path, lambda _: "red")})
-    assert told.rows[-1].name == "deaf"
+    assert list(told.rows)[-1] == "deaf"
     assert numbers(told, "deaf")["R@1"].value == pytest.approx(100 / 3)
 
 
@@ -214,3 +215,66 @@ def test_a_model_without_an_image_encoder_and_sounds_without_photos_are_sentence
         exam(studio=deaf)
     with pytest.raises(DataError, match="No sound of the validation shards has a photo"):
         exam(pairs_by="key", photos=photos(3, first=100))
+
+
+@pytest.fixture
+def data(tiny_data, tmp_path) -> Path:
+    """The tiny shards, which serve to validate as well."""
+    for kind in ("photos", "sounds"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for split in ("train", "val"):
+            source = tiny_data / kind / "train-000.tar"
+            (tmp_path / "data" / kind / f"{split}-000.tar").write_bytes(source.read_bytes())
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def judge(tmp_path) -> Path:
+    network = Judge(JudgeConfig(("shrill", "deep"), TINY_RESNET, picture_px=32))
+    registry.save_network(tmp_path / "judge" / registry.JUDGE, randomise(network, 0))
+    return tmp_path / "judge"
+
+
+def test_the_command_prints_the_table_and_again_the_same(s2s, tiny_model, judge, data, tmp_path):
+    words = ("eval", "scene", "-m", tiny_model, "--judge", judge, "--data", data, "-n", 2)
+    said = s2s(*words, "--json", "-o", tmp_path / "table.md", "--figures", tmp_path / "figures")
+    assert said.code == 0, said.err
+    head, *records = map(json.loads, said.lines)
+    assert head == {
+        "model": str(tiny_model),
+        "sha256": registry.model_sha256(tiny_model),
+        "count": 2,
+        "seed": 0,
+    }
+    *numbers, confusion = records
+    assert {(one["row"], one["measure"]) for one in numbers} == {
+        (row, name) for row in (IMAGE, SOUND, RETRIEVAL, REAL)
+        for name in ("R@1", "FID", "variety", "IS")
+    }  # fmt: skip
+    assert {one["network"] for one in numbers} == {"judge"}
+    assert np.array(confusion["confusion"]).sum(axis=1).tolist() == [12, 12]
+    assert confusion["scenes"] == ["deep", "shrill"]
+    assert s2s(*words, "--json").lines == said.lines
+    table = (tmp_path / "table.md").read_text()
+    assert table.startswith("|  | R@1 (")
+    assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == [
+        "confusion-judge.png", "pictures.jpg", "table.png",
+    ]  # fmt: skip
+    plain = s2s(*words)
+    assert plain.lines[1].split()[:2] == ["(A)", "image"]
+    assert "24 pictures in each row" in plain.out
+
+
+def test_another_model_is_an_ablation(s2s, tiny_model, deaf_model, judge, data):
+    said = s2s(
+        "eval", "scene", "-m", tiny_model, "--judge", judge, "--data", data, "-n", 1,
+        "--ablation", deaf_model,
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert str(deaf_model) in said.out
+
+
+def test_a_judge_of_other_scenes_is_a_sentence(s2s, tiny_model, data):
+    said = s2s("eval", "scene", "-m", tiny_model, "--data", data, "-n", 1)
+    assert said.code == 1
+    assert "The judge 'judge' does not know deep, shrill: train one with s2s train" in said.err
