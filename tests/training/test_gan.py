@@ -214,10 +214,11 @@ def painted(generator: BigGAN) -> Tensor:
 
 
 def test_it_paints_the_colour_that_it_is_told_of(begin, tmp_path):
-    stage = begin()
+    """Blue outweighs red by 1.4 in one kind of photos, and red blue in the other."""
+    stage = begin(replace(TINY, plan=replace(TINY.plan, steps=150)))
     learned = train(stage, tmp_path, seed=0, device=CPU, watch=lambda *_: lambda _: None)
     deep, shrill = painted(stage.finish(learned))
-    assert (deep[2] - deep[0]) - (shrill[2] - shrill[0]) > 0.2
+    assert (deep[2] - deep[0]) - (shrill[2] - shrill[0]) > 1.4  # half of what it should be
 
 
 def test_a_discriminator_learns_to_tell_photos_from_paintings(begin, tmp_path):
