@@ -13,6 +13,7 @@ from PIL import Image
 from shell import Shell
 
 from s2s_cli import registry
+from s2s_cli.data.samples import SHARD_END, sample_files
 from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
 from s2s_cli.networks.biggan import BigGAN, BigGANConfig
@@ -199,6 +200,20 @@ def tiny_data(tmp_path_factory) -> Path:
                 wave = tone(hertz * (1 + number / 50), 1 + number / 5)
                 soundfile.write(file, wave, RATE, format="WAV")
                 add_to_tar(archive, f"{scene}/{number}.wav", file.getvalue())
+    return root
+
+
+@pytest.fixture(scope="session")
+def made_pairs(tmp_path_factory) -> Path:
+    """Shards as ``s2s pairs`` writes them: a shade and a tone, to learn and to validate."""
+    root, chance = tmp_path_factory.mktemp("made-pairs"), np.random.default_rng(0)
+    for split, count in (("train", 5), ("val", 2)):
+        samples = []
+        for number in range(count):
+            frame = np.full((40, 40, 3), chance.integers(0, 255, 3), np.uint8)
+            wave = (20_000 * tone(200 * (number + 1), 1)).astype(np.int16)
+            samples.append(sample_files(f"own/{split}{number}", wave, [frame]))
+        (root / f"{split}-00000.tar").write_bytes(b"".join(samples) + SHARD_END)
     return root
 
 

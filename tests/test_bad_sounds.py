@@ -1,18 +1,14 @@
 """Every sound that cannot be painted, through the installed command: one sentence, exit code 1."""
 
-import ctypes
-import subprocess
-import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from shell import installed_s2s as s2s
 
 RATE = 16_000
-CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2  # linux/capability.h
-PR_CAPBSET_DROP = 24  # linux/prctl.h
 NOISE = 0.3 * np.random.default_rng(0).standard_normal(2 * RATE).clip(-3, 3) / 3
 
 
@@ -56,26 +52,6 @@ BAD = {
     "no permission": ("secret.wav", secret, "may not be read"),
     "empty folder": ("folder", lambda p: p.mkdir(), "holds no sounds"),
 }
-
-
-def obey_permissions() -> None:
-    """Root may read everything; a process started after this may not, not even as root."""
-    libc = ctypes.CDLL(None)
-    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-        libc.prctl(PR_CAPBSET_DROP, capability)
-
-
-def s2s(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The installed command, as a shell would start it."""
-    command = [str(Path(sys.executable).with_name("s2s")), *map(str, arguments)]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=obey_permissions if sys.platform == "linux" else None,
-    )
 
 
 @pytest.mark.parametrize("what", BAD)

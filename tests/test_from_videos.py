@@ -21,10 +21,13 @@ validation-photos = "val-*.tar"
 validation-sounds = "val-*.tar"
 pairs-by = "key"
 """
-PAINTER = TINY_RECIPE.replace("[data]", f"[data]{BY_MOMENT}") + """
+PAINTER = (
+    TINY_RECIPE.replace("[data]", f"[data]{BY_MOMENT}")
+    + """
 [audio-encoder]
 photos-per-sound = 1
 """
+)
 LONGER = (
     "--set", "audio-encoder.plan.validate-every=10",
     "--set", "audio-encoder.plan.steps=30",

@@ -344,11 +344,10 @@ def names_of(listed: str) -> list[str]:
 
 def tell(measures: Sequence["Measure"], json: bool) -> None:
     """One line a number."""
-    for one in measures:
-        if json:
-            console.answer_json(
-                {"measure": one.name, "value": one.value, "unit": one.unit, "of": one.of}
-            )
-        else:
-            value = f"{one.value:.1f} {one.unit}" if one.unit else f"{one.value:.2f}"
-            console.answer(f"{one.name:<60} {value:<13} {one.of}")
+    from s2s_cli.evaluation import report
+
+    if json:
+        for record in report.records_of(measures):
+            console.answer_json(record)
+    elif measures:
+        console.answer(report.Table.of(measures).text())

@@ -188,7 +188,8 @@ def tell_status(run: Path, json: bool) -> None:
     """How far a run has come."""
     from s2s_cli.training.journal import progress_of
 
-    for stage in progress_of(run):
+    stages = progress_of(run)
+    for stage in stages:
         if json:
             console.answer_json(vars(stage))
             continue
@@ -201,3 +202,6 @@ def tell_status(run: Path, json: bool) -> None:
         if stage.seconds_ago is not None:
             words.append(f"{timedelta(seconds=round(stage.seconds_ago))} ago")
         console.answer("\t".join(words))
+    for stage in stages:
+        if stage.state == "stopped":
+            console.note(f"Stage {stage.stage} was stopped: the same s2s train command goes on.")

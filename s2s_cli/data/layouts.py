@@ -122,6 +122,10 @@ class Request:
                 folders.clear()
                 continue
             seen.add(real)
+            if not os.access(here, os.X_OK):  # its names can be listed, and no more
+                closed.append(here)
+                folders.clear()
+                continue
             files += [Path(here, name) for name in names if not name.startswith(".")]
         return sorted(files, key=Path.as_posix), sorted(closed)
 
@@ -169,6 +173,8 @@ def list_clips(
         raise ValueError(f"expected 0 <= val_share < 1 and seconds > 0, got {val_share}, {seconds}")
     if not os.path.isdir(folder):
         raise DataError(f"There is no folder '{folder}': name the one that the videos lie in.")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise DataError(f"'{folder}' may not be looked into: check its permissions.")
     if annotations is not None and layout is not Layout.VGGSOUND:
         raise DataError(
             f"'{annotations}' is about clips of VGGSound: give it with --layout vggsound."
@@ -183,10 +189,13 @@ def list_clips(
         clips.setdefault(clip.key, clip)
     if not clips:
         of_classes = " of the classes asked for" if classes else ""
-        raise DataError(
-            f"There are no {usual.holds}{of_classes} below '{folder}': "
-            f"is it the right folder, and is --layout {layout} how it lies?"
-        )
+        nothing = f"There are no {usual.holds}{of_classes} below '{folder}'"
+        if request.closed:
+            raise DataError(
+                f"{nothing}, but {counted(len(request.closed), 'folder')} may not be looked into, "
+                f"such as '{request.closed[0]}': check its permissions."
+            )
+        raise DataError(f"{nothing}: is it the right folder, and is --layout {layout} how it lies?")
     remarks = list(listing.remarks)
     if twice := len(listing.clips) - len(clips):
         remarks.append(f"Left out: {counted(twice, 'clip')} with the name of another.")

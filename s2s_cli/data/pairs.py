@@ -8,6 +8,7 @@ from torch import Tensor
 
 from s2s_cli.chance import Chance
 from s2s_cli.data.shards import scenes_of
+from s2s_cli.errors import DataError
 
 PairsBy = Literal["scene", "key"]
 
@@ -55,6 +56,7 @@ class Pairing:
 
     def __init__(self, sounds: Sequence[str], photos: Sequence[str], by: PairsBy) -> None:
         """sounds, photos: their keys, ``SCENE/NAME``."""
+        self.by = by
         if by == "scene":
             sounds, photos = scenes_of(sounds), scenes_of(photos)
         names = sorted(set(sounds) & set(photos))
@@ -65,6 +67,24 @@ class Pairing:
     def alone(self) -> Tensor:
         """Whether a sound has no photo, (sounds,)."""
         return self.sounds < 0
+
+    def weigh(self, weights: Tensor, shards: str = "shards") -> Tensor:
+        """How likely each sound is to be drawn, but never one that is alone: it teaches nothing.
+
+        Args:
+            weights: (sounds,), 0 for those that are not wanted.
+            shards: what they are called in the sentence.
+
+        Raises:
+            DataError: no sound is left.
+        """
+        weights = torch.where(self.alone, 0, weights)
+        if not weights.any():
+            raise DataError(
+                f"No sound of the {shards} has a photo of the same {self.by} (data.pairs-by): "
+                "name them alike, or make them with s2s pairs."
+            )
+        return weights
 
     def partners(self, sounds: Tensor, chance: Chance) -> Tensor:
         """A photo for each of these sounds, none of which is alone. (sounds,) numbers."""

@@ -49,12 +49,15 @@ def readable(shard: str) -> Iterator[None]:
         raise DataError(f"The shard {shard} cannot be read ({fault}): fetch it again.") from fault
 
 
-def find_shards(root: str | Path, pattern: str) -> list[str]:
+def find_shards(
+    root: str | Path, pattern: str, remedy: str = "give the data's folder with --data"
+) -> list[str]:
     """The shards of one set, sorted, so that a set means the same in every run.
 
     Args:
         root: a folder, or a URL that fsspec opens.
         pattern: of names below it, with ``*``.
+        remedy: what the user can do where there are none.
     """
     place = f"{str(root).rstrip('/')}/{pattern}"
     try:
@@ -63,7 +66,7 @@ def find_shards(root: str | Path, pattern: str) -> list[str]:
     except Exception as fault:
         raise DataError(f"{place} cannot be listed ({fault}): check --data.") from fault
     if not shards:
-        raise DataError(f"There are no shards {place}: give the data's folder with --data.")
+        raise DataError(f"There are no shards {place}: {remedy}.")
     return [shard if Path(shard).exists() else files.unstrip_protocol(shard) for shard in shards]
 
 

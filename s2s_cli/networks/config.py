@@ -93,7 +93,7 @@ def build_dataclass(kind: Any, value: Any, place: str, faults: list[str]) -> Any
     known = {field.name: field for field in fields(kind)}
     given = {str(name).replace("-", "_"): entry for name, entry in value.items()}
     inside = f"{place}." if place else ""
-    for name in given.keys() - known.keys():
+    for name in sorted(given.keys() - known.keys()):
         faults.append(f"{inside}{name} is unknown. {nearest(name, list(known))}")
     needed = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
     faults.extend(f"{inside}{name} is missing" for name in sorted(needed - given.keys()))

@@ -79,7 +79,7 @@ def random_windows(waves: Sequence[Tensor], samples: int, chance: Chance) -> Ten
 def window(wave: Tensor, samples: int, share: float) -> Tensor:
     """Where to begin is a share of all beginnings, from 0 to below 1. Returns (samples,)."""
     wave = wave.float() / 32_768
-    if len(wave) > samples:
+    if len(wave) >= samples:  # one of just this length is whole: rolled, it had a seam in it
         start = int(share * (len(wave) - samples + 1))
         return wave[start : start + samples]
     start = int(share * len(wave))

@@ -6,17 +6,19 @@ import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import s2s_cli
 from s2s_cli import registry
+from s2s_cli.data.pairs import Pairing
 from s2s_cli.data.shards import (
     PHOTO_SUFFIXES,
     SOUND_SUFFIXES,
@@ -28,16 +30,17 @@ from s2s_cli.data.shards import (
     load_sounds,
     members_of,
 )
-from s2s_cli.errors import RecipeError
+from s2s_cli.errors import DataError, ModelError, RecipeError
 from s2s_cli.latents import unit
 from s2s_cli.networks.audio_encoder import AudioEncoder
+from s2s_cli.networks.biggan import BigGAN
 from s2s_cli.networks.config import to_table
-from s2s_cli.networks.flow import Autoencoder
+from s2s_cli.networks.flow import Autoencoder, Flow
 from s2s_cli.networks.image_encoder import ImageEncoder
 from s2s_cli.networks.judge import Judge
 from s2s_cli.networks.localiser import Localiser
 from s2s_cli.picture.image import write_atomically
-from s2s_cli.training import processes
+from s2s_cli.training import processes, style
 from s2s_cli.training.gan import LearnBigGAN
 from s2s_cli.training.journal import RECIPE, file_of
 from s2s_cli.training.judging import LearnJudge
@@ -50,6 +53,7 @@ from s2s_cli.training.recipe import (
     LocalisingRecipe,
     Recipe,
     StyleRecipe,
+    recipe_of,
 )
 from s2s_cli.training.steps import (
     LearnAudioEncoder,
@@ -59,6 +63,7 @@ from s2s_cli.training.steps import (
     SeenPhotos,
     encode_photos,
     nearest,
+    weights_for,
 )
 from s2s_cli.training.style import LearnStylizer
 
@@ -101,11 +106,20 @@ class Curriculum(ABC, Generic[OneRecipe]):
         self.only = only
         self.photo_shards = find_shards(data, recipe.data.photos)
         self.sound_shards = find_shards(data, recipe.data.sounds) if self.hears else []
+        self.require(recipe, data, run)
         if processes.rank() == 0:
             self.settle(resume)
         processes.wait()
 
     hears = True  # sounds, too
+
+    @classmethod
+    def require(cls, recipe: OneRecipe, data: str, run: Path) -> None:
+        """Look for all that is needed later, so that nothing is missed after hours of learning.
+
+        Raises:
+            DataError, ModelError, RecipeError: something is missing, or does not fit the recipe.
+        """
 
     @cached_property
     def photos(self) -> Photos:
@@ -121,7 +135,7 @@ class Curriculum(ABC, Generic[OneRecipe]):
         origin = origin_of(self.photo_shards, self.sound_shards)
         kept, recipe = self.run / RECIPE, json.dumps(to_table(self.recipe), indent=1)
         if kept.exists() and not resume:
-            if kept.read_text(encoding="utf-8") != recipe:
+            if not self.is_recipe(kept):
                 raise RecipeError(
                     f"{self.run} holds a run of another recipe (see {kept}): choose another --out, "
                     "delete it, or go on all the same with --resume."
@@ -135,6 +149,13 @@ class Curriculum(ABC, Generic[OneRecipe]):
         if not kept.exists() or resume:
             write_atomically(self.run / ORIGIN, json.dumps(origin, indent=1).encode())
             write_atomically(kept, recipe.encode())
+
+    def is_recipe(self, kept: Path) -> bool:
+        """Whether a file holds this recipe. Settings that an older s2s did not know are as then."""
+        try:
+            return recipe_of(json.loads(kept.read_text(encoding="utf-8"))) == self.recipe
+        except ValueError:
+            return False
 
     def learn(self) -> Path | None:
         """Everything that is not learned yet, or one stage.
@@ -255,12 +276,13 @@ def outline(recipe: AnyRecipe, data: str, run: Path) -> dict[str, Any]:
     """What a run would do, by which ``s2s train --dry-run`` tells it; nothing is written.
 
     Raises:
-        DataError: the shards are not there.
+        DataError, ModelError, RecipeError: something is missing, or does not fit the recipe.
     """
     counts = {"photos": len(members_of(find_shards(data, recipe.data.photos), PHOTO_SUFFIXES))}
     if CURRICULA[type(recipe)].hears:
         sounds = members_of(find_shards(data, recipe.data.sounds), SOUND_SUFFIXES)
         counts["sounds"] = len(sounds)
+    CURRICULA[type(recipe)].require(recipe, data, run)
     stages = []
     for name, plan in recipe.stages.items():
         checkpoint = run / f"{name}.checkpoint"
@@ -280,9 +302,43 @@ def outline(recipe: AnyRecipe, data: str, run: Path) -> dict[str, Any]:
 
 def parameters_of(config: Any) -> int:
     """How many weights a network has that learns; none is made for that."""
-    network = next(kind for kind, its in registry.families().values() if type(config) is its)
+    return sum(weight.numel() for weight in without_weights(config).parameters())
+
+
+def without_weights(config: Any) -> nn.Module:
+    """A network that takes no memory, for its sizes alone."""
+    kind = next(kind for kind, its in registry.families().values() if type(config) is its)
     with torch.device("meta"):
-        return sum(weight.numel() for weight in network(config).parameters())
+        return kind(config)
+
+
+def require_pairs(
+    data: str, recipe: Recipe, photos: str, sounds: str, what: str, remedy: str
+) -> None:
+    """Some sound of these shards has a photo that goes with it.
+
+    Raises:
+        DataError: none has, or there are no shards.
+    """
+
+    def keys(pattern: str, suffixes: tuple[str, ...], kind: str) -> list[str]:
+        shards = find_shards(data, pattern, remedy)
+        found = [member.key for member in members_of(shards, suffixes)]
+        if not found:
+            raise DataError(f"The shards {Path(shards[0]).parent} hold no {kind}.")
+        return found
+
+    seen, heard = keys(photos, PHOTO_SUFFIXES, "photos"), keys(sounds, SOUND_SUFFIXES, "sounds")
+    Pairing(heard, seen, recipe.data.pairs_by).weigh(torch.ones(len(heard)), what)
+
+
+# Which part of which of another model's files a stage begins with.
+BEGINNINGS = {
+    "image-encoder": (registry.IMAGE_ENCODER, ""),
+    "autoencoder": (registry.GENERATOR, "autoencoder"),
+    "generator": (registry.GENERATOR, ""),
+    "audio-encoder": (registry.AUDIO_ENCODER, ""),
+}
 
 
 class PainterCurriculum(Curriculum[Recipe]):
@@ -309,6 +365,43 @@ class PainterCurriculum(Curriculum[Recipe]):
         here = [file for file, recipe in learned.items() if recipe is not None]
         return [registry.AUDIO_ENCODER, *here]
 
+    @classmethod
+    def require(cls, recipe: Recipe, data: str, run: Path) -> None:
+        """Pairs, also to validate with, and other models' networks, which fit to the own ones."""
+        sets = recipe.data
+        there = "give the data's folder with --data"
+        require_pairs(data, recipe, sets.photos, sets.sounds, "shards", there)
+        if recipe.audio_encoder.plan.validate_every:
+            unheard = sets.validation_photos, sets.validation_sounds
+            skip = "make them too, or set audio-encoder.plan.validate-every = 0"
+            require_pairs(data, recipe, *unheard, "validation shards", skip)
+        for name in recipe.stages:
+            stage = getattr(recipe, name.replace("-", "_"))
+            model = getattr(stage, "begin_from", None)
+            if model is not None and not file_of(run, name).exists():
+                weights_for(without_weights(stage.network), model, *BEGINNINGS[name])
+
+        lengths = {"audio_encoder.network.features is": recipe.audio_encoder.network.features}
+        if recipe.image_encoder is not None:
+            resnet = recipe.image_encoder.network.resnet
+            lengths["image_encoder.network.resnet gives"] = resnet.features
+        if recipe.generator is not None:
+            lengths["generator.network.features is"] = recipe.generator.network.features
+        if (model := recipe.image_encoder_from) is not None:
+            lengths[f"the image encoder of {model} gives"] = borrowed_eye(model).features
+        if (model := recipe.generator_from) is not None:
+            path = registry.find(model) / registry.GENERATOR
+            generator = registry.load_network(path)
+            if not isinstance(generator, BigGAN | Flow):
+                raise ModelError(f"{path} holds another network: get the model again.")
+            lengths[f"the generator of {model} takes"] = generator.features
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{place} {length}" for place, length in lengths.items())
+            raise RecipeError(
+                f"Features must be of one length, but {told}: "
+                "change the recipe's, or name other models."
+            )
+
     def learn(self) -> Path | None:
         """As everywhere; what is another model's is copied into the finished one."""
         model = super().learn()
@@ -325,9 +418,7 @@ class PainterCurriculum(Curriculum[Recipe]):
     def image_encoder(self) -> ImageEncoder:
         """Stage 1: pictures alone, without labels."""
         if self.recipe.image_encoder is None:
-            folder = registry.find(self.recipe.image_encoder_from or "")
-            encoder = registry.load_network_as(ImageEncoder, folder / registry.IMAGE_ENCODER)
-            return encoder.to(self.device)
+            return borrowed_eye(self.recipe.image_encoder_from or "").to(self.device)
         recipe = self.recipe.image_encoder
 
         def learn() -> ImageEncoder:
@@ -353,7 +444,7 @@ class PainterCurriculum(Curriculum[Recipe]):
         recipe = self.recipe.generator
 
         def learn() -> nn.Module:
-            features = unit(self.features("photos", self.photos))
+            features = unit(self.features("photos", self.photo_shards, self.photos))
             stage: LearnGenerator | LearnBigGAN
             if isinstance(recipe, BigGANRecipe):
                 near = nearest(features, min(recipe.neighbours, len(features)))
@@ -372,15 +463,14 @@ class PainterCurriculum(Curriculum[Recipe]):
         data, hertz = self.recipe.data, recipe.network.sample_rate
 
         def learn() -> AudioEncoder:
-            seen, unheard = self.seen("photos", self.photos), None
+            seen, unheard = self.seen("photos", self.photo_shards, self.photos), None
             if recipe.plan.validate_every:
-                photos = load_photos(
-                    find_shards(self.data, data.validation_photos), data.photo_px, data.memory_gb
-                )
+                shards = find_shards(self.data, data.validation_photos)
+                photos = load_photos(shards, data.photo_px, data.memory_gb)
                 sounds = load_sounds(
                     find_shards(self.data, data.validation_sounds), hertz, data.memory_gb
                 )
-                unheard = self.seen("validation", photos), sounds
+                unheard = self.seen("validation", shards, photos), sounds
             stage = self.begin(lambda: LearnAudioEncoder(recipe, seen, self.sounds(hertz), unheard))
             network = self.train(stage)
             assert isinstance(network, AudioEncoder)
@@ -388,35 +478,78 @@ class PainterCurriculum(Curriculum[Recipe]):
 
         return self.learned(AudioEncoder, "audio-encoder", registry.AUDIO_ENCODER, learn)
 
-    def seen(self, name: str, photos: Photos) -> SeenPhotos:
+    def seen(self, name: str, shards: Sequence[str], photos: Photos) -> SeenPhotos:
         """What sounds are taught: features of length 1, but for L_2 of Table 2 as they are."""
         recipe = self.recipe.audio_encoder
-        features = self.features(name, photos)
+        features = self.features(name, shards, photos)
         if recipe.loss == "l2":
             return SeenPhotos(photos.keys, self.recipe.data.pairs_by, features)
         nearer = None
         if recipe.closeness:
-            nearer = unit(self.features(f"{name}-near", photos, recipe.close_crop))
+            nearer = unit(self.features(f"{name}-near", shards, photos, recipe.close_crop))
         return SeenPhotos(photos.keys, self.recipe.data.pairs_by, unit(features), nearer)
 
-    def features(self, name: str, photos: Photos, share: float = 1.0) -> Tensor:
-        """What the frozen image encoder sees, computed once and kept: (photos, features)."""
+    def features(
+        self, name: str, shards: Sequence[str], photos: Photos, share: float = 1.0
+    ) -> Tensor:
+        """What the frozen image encoder sees in the shards' photos: (photos, features).
+
+        Computed once, and kept with what it was computed of.
+        """
         path = self.run / "features" / f"{name}.safetensors"
         encoder = self.image_encoder()
-        if processes.rank() == 0 and not path.exists():
+        model = self.recipe.image_encoder_from
+        folder = self.run if model is None else registry.find(model)
+        of = {
+            "photos": fingerprint(shards),
+            "photo_px": photos.side_px,
+            "share": share,
+            "encoder": registry.sha256(folder / registry.IMAGE_ENCODER),
+        }
+        kept = kept_features(path, of)
+        processes.wait()  # nobody writes before everybody has looked
+        if kept is None and processes.rank() == 0:
             features = encode_photos(encoder, photos, share).cpu()
-            write_atomically(path, save({"features": features}))
+            write_atomically(path, save({"features": features}, {"of": json.dumps(of)}))
         processes.wait()
-        kept = load_file(path)["features"]
-        if kept.shape != (len(photos), encoder.features):
-            raise RecipeError(f"{path} holds features of other photos: delete it.")
+        kept = kept_features(path, of) if kept is None else kept
+        assert kept is not None
         return kept.to(self.device)
+
+
+def borrowed_eye(model: str) -> ImageEncoder:
+    """Another model's image encoder."""
+    path = registry.find(model) / registry.IMAGE_ENCODER
+    return registry.load_network_as(ImageEncoder, path)
+
+
+def kept_features(path: Path, of: Mapping[str, Any]) -> Tensor | None:
+    """The features in a file, if there is one, whole, and ``of`` this."""
+    try:
+        with safe_open(path, "pt") as file:
+            if (file.metadata() or {}).get("of") == json.dumps(of):
+                features: Tensor = file.get_tensor("features")
+                return features
+    except (OSError, SafetensorError):
+        pass
+    return None
 
 
 class StylizerCurriculum(Curriculum[StyleRecipe]):
     """One stage, in which everything learns together."""
 
     files = (registry.AUDIO_ENCODER, registry.STYLIZER)
+
+    @classmethod
+    def require(cls, recipe: StyleRecipe, data: str, run: Path) -> None:  # noqa: ARG003
+        """The networks of other models that it builds on."""
+        if not file_of(run, "stylizer").exists():
+            learns = recipe.stylizer
+            if learns.audio_from is not None:
+                ears = without_weights(learns.audio)
+                weights_for(ears, learns.audio_from, registry.AUDIO_ENCODER)
+            if learns.critic_from is not None:
+                style.image_encoder(learns)
 
     @property
     def lessons(self) -> dict[str, Callable[[], Any]]:
@@ -464,6 +597,14 @@ class LocaliserCurriculum(Curriculum[LocalisingRecipe]):
     """One stage, on sounds and the frames around which they were heard."""
 
     files = (registry.LOCALISER,)
+
+    @classmethod
+    def require(cls, recipe: LocalisingRecipe, data: str, run: Path) -> None:  # noqa: ARG003
+        """The image encoder that it goes on from."""
+        model = recipe.localiser.image_from
+        if model is not None and not file_of(run, "localiser").exists():
+            image = without_weights(recipe.localiser.network.image)
+            weights_for(image, model, registry.IMAGE_ENCODER)
 
     @property
     def lessons(self) -> dict[str, Callable[[], Any]]:

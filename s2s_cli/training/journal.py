@@ -16,6 +16,7 @@ from s2s_cli.picture.image import Picture, draft_of, to_uint8, write_atomically
 
 LOG, RECIPE = "log.jsonl", "recipe.json"  # in a run's folder
 EVERY = 20  # steps between two entries
+STOPPED = "stopped"  # of an entry behind which the run was told to stop
 RUNS_S = 600  # a stage that told nothing for longer is taken to have stopped
 
 
@@ -33,12 +34,19 @@ class Journal:
             for entry in read_log(run)
             if entry["stage"] != stage or entry["step"] <= first_step
         ]
+        for entry in kept:
+            if entry["stage"] == stage:
+                entry.pop(STOPPED, None)  # it goes on
         text = "".join(json.dumps(entry) + "\n" for entry in kept)
         write_atomically(run / LOG, text.encode())
         self.board = open_board(run / "tensorboard" / stage, first_step)
 
-    def record(self, step: int, measures: Mapping[str, float], per_second: float) -> None:
+    def record(
+        self, step: int, measures: Mapping[str, float], per_second: float, stops: bool = False
+    ) -> None:
         """What a step measured, and how many items a second were learned from lately.
+
+        stops: whether it is the last one before the run is taken up again.
 
         Raises:
             OutputError: the disk takes no more; so do all others here.
@@ -47,6 +55,7 @@ class Journal:
         seconds, self.since = now - self.since, now
         entry = {"stage": self.stage, "step": step, **measures, "per_second": per_second}
         entry |= {"seconds": round(seconds, 3), "time": round(time.time(), 1)}
+        entry |= {STOPPED: True} if stops else {}
         path = self.run / LOG
         with writable(path), path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
@@ -192,13 +201,14 @@ def progress_of(run: Path) -> list[StageProgress]:
         step, per_second = entry.pop("step", 0), entry.pop("per_second", None)
         told = entry.pop("time", None)
         entry.pop("seconds", None)
+        stopped = entry.pop(STOPPED, False)
         ago = None if told is None else max(0.0, time.time() - told)
         if file_of(run, name).exists():
             state = "done"
         elif ago is None:
             state = "waiting"
         else:
-            state = "running" if ago < RUNS_S else "stopped"
+            state = "stopped" if stopped or ago >= RUNS_S else "running"
         left = (plan.steps - step) * plan.batch / per_second if per_second else None
         stages.append(
             StageProgress(

@@ -8,7 +8,6 @@ from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.chance import Chance
 from s2s_cli.data.pairs import Pairing, PairsBy
 from s2s_cli.data.shards import Photos, Sounds
-from s2s_cli.errors import DataError
 from s2s_cli.networks.localiser import Localiser, response
 from s2s_cli.training.augmentation import random_crops, random_windows
 from s2s_cli.training.loop import Batch, SingleStage
@@ -30,11 +29,7 @@ class LearnLocaliser(SingleStage):
         """photos: at least as large as the network's ``picture_px``."""
         self.recipe, self.plan, self.photos, self.sounds = recipe, recipe.plan, photos, sounds
         self.pairing = Pairing(sounds.keys, photos.keys, pairs_by)
-        self.weights = (~self.pairing.alone).double()
-        if not self.weights.any():
-            raise DataError(
-                "No sound of the shards has a photo of its own: make them with s2s pairs."
-            )
+        self.weights = self.pairing.weigh(torch.ones(len(sounds), dtype=torch.double))
         self.network = channels_last(Localiser(recipe.network))
         go_on_from(recipe.image_from, registry.IMAGE_ENCODER, self.network.image)
         heard = recipe.network.audio

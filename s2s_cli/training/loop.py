@@ -200,16 +200,18 @@ def train(
                 measures["validation"] = stage.validation_loss(state.learned.eval())
                 state.learned.train()
                 state.validated(measures["validation"])
-            if journal and (state.step % EVERY == 0 or state.over or "validation" in measures):
+            late = processes.any_of(time.monotonic() > deadline, device)  # so every run gets on
+            stops = late and not state.over
+            due = state.step % EVERY == 0 or state.over or stops or "validation" in measures
+            if journal and due:
                 per_second = counted * plan.batch / (time.monotonic() - since)
-                journal.record(state.step, measures, per_second)
+                journal.record(state.step, measures, per_second, stops)
                 since, counted = time.monotonic(), 0
             if journal and plan.sheet_every and (state.step % plan.sheet_every == 0 or state.over):
                 show(stage, state, journal)
-            late = processes.any_of(time.monotonic() > deadline, device)  # so every run gets on
             if journal and (late or state.over or state.step % plan.checkpoint_every == 0):
                 state.save(checkpoint)
-            if late and not state.over:
+            if stops:
                 return None
     finally:
         drawer.close()
@@ -222,7 +224,7 @@ def learn_step(
     stage: Stage, state: State, drawer: Drawer, device: torch.device
 ) -> dict[str, float]:
     """One step: each lesson in all its parts, then the next. Returns its measures, their means."""
-    narrow = fast_precision(device.type) == "bfloat16"
+    narrow = (stage.plan.precision or fast_precision(device.type)) == "bfloat16"
     parts = [
         stage.lessons({name: rows.to(device) for name, rows in batch.items()}, chance)
         for batch, chance in drawer.parts(state.step)

@@ -17,6 +17,7 @@ from s2s_cli.networks.config import from_table, to_table
 from s2s_cli.networks.critic import BigGANCriticConfig
 from s2s_cli.networks.discriminators import PatchGANConfig
 from s2s_cli.networks.flow import GROUPS, AutoencoderConfig, FlowConfig
+from s2s_cli.networks.hardware import Precision
 from s2s_cli.networks.image_encoder import ImageEncoderConfig
 from s2s_cli.networks.judge import JudgeConfig
 from s2s_cli.networks.localiser import LocaliserConfig
@@ -64,6 +65,7 @@ class Plan:
     optimiser: Literal["adamw", "adam"] = "adamw"
     clip_norm: float = 1.0  # gradients longer than this are shortened to it; 0 = none are
     ema_decay: float = 0.0  # 0 = the last weights are kept, else their moving average
+    precision: Precision | None = None  # None = the faster that the hardware has
     parts: int = 1  # that a process works its share of a batch through in, to save memory
     checkpoint_every: int = 200  # steps
     sheet_every: int = 1000  # steps; 0 = no pictures are painted meanwhile
@@ -474,6 +476,12 @@ class Recipe(WholeRecipe):
                         f"{place}.network.features = {width} must equal "
                         f"the image encoder's {feature}"
                     )
+            plan = self.image_encoder.plan
+            if plan.batch // plan.parts < 2:
+                yield (
+                    f"image_encoder.plan.batch = {plan.batch} must be at least "
+                    f"{2 * plan.parts}, two photos in each part, for VICReg compares them"
+                )
             if not 0 < self.image_encoder.crop_px <= self.data.photo_px:
                 yield (
                     f"image_encoder.crop_px = {self.image_encoder.crop_px} must be at most "

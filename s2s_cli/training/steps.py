@@ -1,6 +1,7 @@
 """What each stage learns: how a batch is drawn and judged."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 from typing import TypeVar, cast
 
@@ -13,7 +14,7 @@ from s2s_cli.audio.spectrogram import FRONT_ENDS
 from s2s_cli.chance import Chance
 from s2s_cli.data.pairs import Pairing, PairsBy, balanced_weights, scene_numbers
 from s2s_cli.data.shards import Photos, Sounds
-from s2s_cli.errors import DataError, RecipeError
+from s2s_cli.errors import RecipeError
 from s2s_cli.latents import unit
 from s2s_cli.networks.audio_encoder import AudioEncoder
 from s2s_cli.networks.flow import Autoencoder, Flow, Velocity
@@ -172,11 +173,12 @@ class LearnGenerator(SingleStage):
         go_on_from(recipe.begin_from, registry.GENERATOR, self.flow)
         self.flow.to(next(autoencoder.parameters()).device)
         self.flow.autoencoder.load_state_dict(autoencoder.state_dict())
-        latents = encode_latents(self.flow.autoencoder, photos)  # (photos, 4, c, h, w)
+        exactly = recipe.plan.precision == "float32"
+        latents = encode_latents(self.flow.autoencoder, photos, exactly)  # (photos, 4, c, h, w)
         self.flow.latent_mean.copy_(latents.float().mean(dim=(0, 1, 3, 4)))
         self.flow.latent_std.copy_(latents.float().std(dim=(0, 1, 3, 4)))
         self.latents = latents
-        self.neighbours = nearest(self.features, recipe.neighbours)
+        self.neighbours = nearest(self.features, min(recipe.neighbours, len(features)))
         self.weights = balanced_weights(photos.scenes, recipe.evenness)
         self.network = channels_last(self.flow.velocity)
 
@@ -186,7 +188,7 @@ class LearnGenerator(SingleStage):
         near = self.neighbours[chance.items(self.weights, count)]  # the first is the photo itself
         one = chance.below(neighbours, count, 1)
         # The feature told is the mean of a few neighbours': sounds will point at such means.
-        told = 1 + chance.below(self.recipe.blend, count, 1)
+        told = 1 + chance.below(min(self.recipe.blend, neighbours), count, 1)
         order = chance.uniform(count, neighbours).argsort(dim=1)
         return {
             "painted": near.gather(1, one)[:, 0],
@@ -240,9 +242,11 @@ class LearnAudioEncoder(SingleStage):
         """
         self.recipe, self.plan, self.sounds = recipe, recipe.plan, sounds
         self.seen, self.unheard = seen, unheard
+        if unheard is not None:
+            pairing = Pairing(unheard[1].keys, unheard[0].keys, unheard[0].pairs_by)
+            pairing.weigh(torch.ones(len(unheard[1])), "validation shards")
         self.pairing = Pairing(sounds.keys, seen.keys, seen.pairs_by)
-        self.weights = balanced_weights(sounds.scenes, recipe.evenness)
-        self.weights[self.pairing.alone] = 0  # a sound without photos teaches nothing
+        self.weights = self.pairing.weigh(balanced_weights(sounds.scenes, recipe.evenness))
         self.usual_db = usual_level_db(sounds, self.weights)
         self.network = channels_last(AudioEncoder(recipe.network))
         go_on_from(recipe.begin_from, registry.AUDIO_ENCODER, self.network)
@@ -320,8 +324,6 @@ class LearnAudioEncoder(SingleStage):
         config = self.recipe.network
         pairing = Pairing(sounds.keys, seen.keys, seen.pairs_by)
         numbers = (~pairing.alone).nonzero()[:, 0]
-        if not len(numbers):
-            raise DataError("No sound of the validation shards has a photo: make them again.")
         # The same pairs every time, and neighbours in a shard apart, which may be of one video.
         chance = Chance("validation")
         numbers = numbers[torch.randperm(len(numbers), generator=chance.shared)]
@@ -360,9 +362,10 @@ class SeenPhotos:
         """
         if len(photos) == sounds and self.approach is None:
             return self.features[photos]
-        targets = self.features[photos].reshape(sounds, -1, self.features.shape[1]).mean(dim=1)
+        several = len(photos) // max(1, sounds)  # there may be no sounds, of mixtures
+        targets = self.features[photos].unflatten(0, (sounds, several)).mean(dim=1)
         if self.approach is not None:
-            approach = self.approach[photos].reshape(sounds, -1, self.approach.shape[1])
+            approach = self.approach[photos].unflatten(0, (sounds, several))
             targets = targets + nearer * approach.mean(dim=1)
         return unit(targets)
 
@@ -385,18 +388,38 @@ def go_on_from(model: str | None, file: str, network: nn.Module, part: str = "")
     """Begin with the weights of another model's network, or of a part of it; None = as it is.
 
     Raises:
+        ModelError: there is no such model, or it cannot be read.
         RecipeError: that is another network.
     """
-    if model is None:
-        return
+    if model is not None:
+        network.load_state_dict(weights_for(network, model, file, part))
+
+
+def weights_for(network: nn.Module, model: str, file: str, part: str = "") -> dict[str, Tensor]:
+    """Another model's weights that a network could begin with; it stays as it is.
+
+    Args:
+        network: on any device, the one without memory ("meta") included.
+        model: a name or a folder.
+        file: of that model.
+        part: of the network in it, "" for all.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be read.
+        RecipeError: that is another network.
+    """
     other = registry.load_network(registry.find(model) / file)
-    try:
-        network.load_state_dict(other.get_submodule(part).state_dict())
-    except (AttributeError, RuntimeError) as fault:
-        raise RecipeError(
-            f"The {file} of {model} is another network than the recipe's, so it cannot be gone on "
-            "from: give that the same sizes, or begin from scratch."
-        ) from fault
+    with suppress(AttributeError):  # it has no such part
+        weights: dict[str, Tensor] = other.get_submodule(part).state_dict()
+        wanted = network.state_dict()
+        if {name: weight.shape for name, weight in weights.items()} == {
+            name: weight.shape for name, weight in wanted.items()
+        }:
+            return weights
+    raise RecipeError(
+        f"The {file} of {model} is another network than the recipe's, so it cannot be gone on "
+        "from: give that the same sizes, or begin from scratch."
+    )
 
 
 def channels_last(network: Network) -> Network:
@@ -428,8 +451,12 @@ def encode_photos(
 
 
 @torch.no_grad()
-def encode_latents(autoencoder: Autoencoder, photos: Photos, batch: int = 64) -> Tensor:
+def encode_latents(
+    autoencoder: Autoencoder, photos: Photos, exactly: bool = False, batch: int = 64
+) -> Tensor:
     """Latents of four views of each photo: two opposite corners, and the centre both ways round.
+
+    exactly: in float32, and not in bfloat16.
 
     Returns (photos, 4, channels, side, side), float16.
     """
@@ -441,7 +468,7 @@ def encode_latents(autoencoder: Autoencoder, photos: Photos, batch: int = 64) ->
         middle = part[:, :, low // 2 :, low // 2 :][:, :, :side, :side]
         views = [part[:, :, :side, :side], part[:, :, low:, low:], middle, middle.flip(3)]
         pictures = as_pictures(torch.cat(views)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=not exactly):
             encoded = autoencoder.encode(pictures)
         latents.append(encoded.half().unflatten(0, (4, -1)).transpose(0, 1))
     return torch.cat(latents)

@@ -78,11 +78,11 @@ class LearnStylizer(LoneStage):
         self.pairing = Pairing(sounds.keys, photos.keys, pairs_by)
         self.source_weights = balanced_weights(photos.scenes, recipe.evenness)
         self.sound_weights = balanced_weights(sounds.scenes, recipe.evenness)
-        self.sound_weights[self.pairing.alone] = 0
         if recipe.sources:
             self.source_weights[scene_numbers(photos.scenes, recipe.sources) < 0] = 0
         if recipe.targets:
             self.sound_weights[scene_numbers(sounds.scenes, recipe.targets) < 0] = 0
+        self.sound_weights = self.pairing.weigh(self.sound_weights)
         self.usual_db = usual_level_db(sounds, self.sound_weights)
 
         self.stylizer = xavier(Stylizer(recipe.network), recipe.init_gain)
@@ -368,20 +368,20 @@ def critic(recipe: StylizerRecipe) -> PatchGAN | Connoisseur:
     """The recipe's discriminator, from scratch or on another model's image encoder."""
     if recipe.critic_from is None:
         return xavier(PatchGAN(recipe.critic), recipe.init_gain)
-    encoder = image_encoder(recipe)
-    if encoder.features != recipe.audio.features:
-        raise RecipeError(
-            f"The image encoder of {recipe.critic_from} has {encoder.features} features, but "
-            f"stylizer.audio has {recipe.audio.features}: they must speak of the same."
-        )
-    return Connoisseur(encoder)
+    return Connoisseur(image_encoder(recipe))
 
 
 def image_encoder(recipe: StylizerRecipe) -> ImageEncoder:
     """That of the model that the recipe's discriminator goes on from."""
     assert recipe.critic_from is not None
     folder = registry.find(recipe.critic_from)
-    return registry.load_network_as(ImageEncoder, folder / registry.IMAGE_ENCODER)
+    encoder = registry.load_network_as(ImageEncoder, folder / registry.IMAGE_ENCODER)
+    if encoder.features != recipe.audio.features:
+        raise RecipeError(
+            f"The image encoder of {recipe.critic_from} has {encoder.features} features, but "
+            f"stylizer.audio has {recipe.audio.features}: they must speak of the same."
+        )
+    return encoder
 
 
 def xavier(network: Network, gain: float) -> Network:

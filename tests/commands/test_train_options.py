@@ -1,12 +1,14 @@
 """``s2s train`` as it is steered: looked at beforehand, meanwhile and afterwards, and mended."""
 
 import errno
+import io
 import json
 import os
 import resource
 import shutil
 import tarfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -14,14 +16,23 @@ import pytest
 import torch
 import typer
 from conftest import TINY_RECIPE, add_to_tar
+from PIL import Image
+from safetensors.torch import load_file
 
+from s2s_cli import registry
 from s2s_cli.commands.train import seconds_of
+from s2s_cli.data.shards import find_shards, load_photos
+from s2s_cli.networks.biggan import BigGAN
 from s2s_cli.networks.config import to_table
+from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
+from s2s_cli.networks.layers import ResNetConfig
 from s2s_cli.picture import image
 from s2s_cli.training import loop
 from s2s_cli.training.curriculum import curriculum_of
+from s2s_cli.training.journal import progress_of
 from s2s_cli.training.recipe import read_recipe
 from s2s_cli.training.state import State
+from s2s_cli.training.steps import encode_photos
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STAGES = ["image-encoder", "autoencoder", "generator", "audio-encoder"]
@@ -53,6 +64,19 @@ def train(s2s, tiny_recipe, tiny_data, run):
         return s2s("train", tiny_recipe, "--data", data, "-o", run, *words)
 
     return train
+
+
+@pytest.fixture
+def sound2scene(biggan_model):
+    """Networks under the name of the published ones, small but for their features."""
+    folder = registry.user_dir() / "sound2scene"
+    resnet = ResNetConfig(block="bottleneck", depths=(1, 1, 1, 1), widths=(8, 8, 8, 512))
+    small = registry.load_network(biggan_model / registry.GENERATOR).config
+    for name, network in (
+        (registry.IMAGE_ENCODER, ImageEncoder(ImageEncoderConfig(resnet))),
+        (registry.GENERATOR, BigGAN(replace(small, features=2048))),
+    ):
+        registry.save_network(folder / name, network, dtype="float16")
 
 
 def weights(run):
@@ -94,12 +118,14 @@ def test_a_dry_run_counts_and_writes_nothing(s2s, tiny_recipe, tiny_data, tmp_pa
         ("icgan/128", "audio-encoder", "12.22 million weights"),
     ],
 )
-def test_a_dry_run_knows_the_published_sizes(s2s, tiny_data, name, stage, published):
+def test_a_dry_run_knows_the_published_sizes(s2s, tiny_data, sound2scene, name, stage, published):
     said = s2s(
         "train", EXAMPLES / f"{name}.toml", "--data", tiny_data, "--dry-run",
         "--set", "data.photos=photos/*.tar", "--set", "data.sounds=sounds/*.tar",
+        "--set", "data.validation-photos=photos/*.tar",
+        "--set", "data.validation-sounds=sounds/*.tar", "--set", "data.pairs-by=scene",
     )  # fmt: skip
-    assert said.code == 0
+    assert said.code == 0, said.err
     (row,) = (line for line in said.lines if line.startswith(f"{stage}\t"))
     assert published in row.split("\t")
 
@@ -133,8 +159,16 @@ def test_a_dry_run_without_data_is_a_sentence(train, tmp_path):
 
 def test_status_is_told_while_it_goes_on_and_afterwards(s2s, train, run, monkeypatch):
     monkeypatch.setattr(loop, "EVERY", 1)
-    for _ in range(2):
-        assert train("--time-budget", "0.001s").code == 0
+    finish_step = State.finish_step
+
+    def killed_after_two(self):
+        if self.step == 2:
+            raise KeyboardInterrupt  # of all ways to end, one that leaves no word
+        finish_step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "finish_step", killed_after_two)
+        assert train().code == 130
     lines = [line.split("\t") for line in s2s("train", "--status", run).lines]
     assert [(line[0], line[1], line[2]) for line in lines] == [
         ("image-encoder", "2 of 6 steps", "running"),
@@ -158,6 +192,34 @@ def test_status_is_told_while_it_goes_on_and_afterwards(s2s, train, run, monkeyp
         assert stage["per_second"] == entry["per_second"]
         assert stage["measures"]["loss"] == entry["loss"]
         assert stage["seconds_left"] is stage["seconds_ago"] is None
+
+
+def test_the_status_of_a_run_whose_time_was_over_is_stopped_and_says_how_to_go_on(
+    s2s, train, run, monkeypatch
+):
+    """At once, and before the first entry that would be due."""
+    assert train("--time-budget", "0.001s").code == 0
+    said = s2s("train", "--status", run)
+    first, *others = (line.split("\t") for line in said.lines)
+    assert first[:3] == ["image-encoder", "1 of 6 steps", "stopped"]
+    assert any(word.startswith("loss ") for word in first)
+    assert not any(word.endswith(" left") for word in first)
+    assert {line[2] for line in others} == {"waiting"}
+    assert said.err == "Stage image-encoder was stopped: the same s2s train command goes on.\n"
+    told = [json.loads(line) for line in s2s("train", "--status", run, "--json").lines]
+    assert [stage["state"] for stage in told] == ["stopped", *["waiting"] * 3]
+    assert "stopped" not in told[0]["measures"]
+
+    states, finish_step = [], State.finish_step
+
+    def look(self):
+        states.append(progress_of(run)[0].state)
+        finish_step(self)
+
+    monkeypatch.setattr(State, "finish_step", look)
+    assert train("--stage", "image-encoder").code == 0
+    assert states == ["running"] * 5  # it is no more than a moment since it told something
+    assert s2s("train", "--status", run).err == ""
 
 
 @pytest.mark.parametrize("json", [[], ["--json"]])
@@ -320,6 +382,70 @@ def test_other_data_is_refused_and_the_same_elsewhere_is_not(
     resumed = json.loads((run / "origin.json").read_text())["data"]
     assert resumed["photos"] == origin["photos"]
     assert resumed["sounds"] != origin["sounds"]
+
+
+def test_with_resume_other_photos_are_seen_anew(train, run, tiny_data, tmp_path):
+    """As many as before, of the same names, and another encoder's features are none of them."""
+    words = ["--set", "audio-encoder.closeness=1"]
+    assert train(*words).code == 0
+    kept = run / "features" / "photos.safetensors"
+
+    def seen(data, share=1.0):
+        encoder = registry.load_network(run / "image_encoder.safetensors")
+        return encode_photos(encoder, load_photos(find_shards(data, "photos/*.tar"), 40), share)
+
+    def agrees(data, name="photos", share=1.0):
+        path = run / "features" / f"{name}.safetensors"
+        return torch.allclose(load_file(path)["features"], seen(data, share), atol=1e-4)
+
+    assert agrees(tiny_data)
+    before = kept.read_bytes(), kept.stat().st_mtime_ns
+    (run / "audio_encoder.safetensors").unlink()
+    assert train(*words).code == 0
+    assert (kept.read_bytes(), kept.stat().st_mtime_ns) == before  # kept where nothing changed
+
+    other = shutil.copytree(tiny_data, tmp_path / "other")
+    with (
+        tarfile.open(tiny_data / "photos" / "train-000.tar") as archive,
+        tarfile.open(other / "photos" / "train-000.tar", "w") as darker,
+    ):
+        for entry in archive:
+            file = io.BytesIO()
+            with Image.open(archive.extractfile(entry)) as photo:
+                photo.point(lambda shade: shade // 3).save(file, "JPEG")
+            add_to_tar(darker, entry.name, file.getvalue())
+    (run / "audio_encoder.safetensors").unlink()
+    assert train(*words, "--resume", data=other).code == 0
+    assert agrees(other)
+    assert not agrees(tiny_data)
+
+    # Of another encoder, and of other middles; and where the file is damaged.
+    assert agrees(other, "photos-near", 0.55)
+    (run / "audio_encoder.safetensors").unlink()
+    words += ["--set", "audio-encoder.close-crop=0.3"]
+    assert train(*words, "--resume", data=other).code == 0
+    assert agrees(other, "photos-near", 0.3)
+    for file in ("audio_encoder.safetensors", "image_encoder.safetensors"):
+        (run / file).unlink()
+    (run / "image-encoder.checkpoint").unlink()
+    assert train(*words, "--set", "seed=1", "--resume", data=other).code == 0
+    assert agrees(other)
+    (run / "audio_encoder.safetensors").unlink()
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert train(*words, "--set", "seed=1", data=other).code == 0
+    assert agrees(other)
+
+
+def test_a_run_of_an_older_s2s_that_knew_fewer_settings_goes_on(train, run, unbroken):
+    """What it did not know is as it was then: the default."""
+    train("--time-budget", "0.001s")
+    kept = run / "recipe.json"
+    table = json.loads(kept.read_text())
+    for stage in STAGES:
+        del table[stage.replace("-", "_")]["plan"]["precision"]
+    kept.write_text(json.dumps(table))
+    assert train().code == 0
+    assert weights(run) == unbroken
 
 
 # What goes wrong meanwhile

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from shell import installed_s2s
 from trees import film, tree
 from videos import barcode, write_video
 
@@ -202,6 +203,31 @@ def test_closed_folders_are_told_and_do_not_stop_the_rest(tmp_path, monkeypatch)
     assert [clip.key for clip in listing.clips] == ["rain/a"]
     assert listing.remarks == (
         f"Left out: 1 folder that may not be looked into, such as '{tmp_path / 'locked'}'.",
+    )
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])  # closed; listed, but nothing in it opened
+@pytest.mark.parametrize("layout", [Layout.FOLDER, Layout.VGGSOUND])
+def test_a_closed_folder_of_videos_is_told_as_one(layout, mode, tmp_path):
+    tree(tmp_path, "videos/rain/a.mp4")
+    (tmp_path / "videos").chmod(mode)
+    said = installed_s2s("pairs", "videos", "-o", "out", "--layout", layout, cwd=tmp_path)
+    (tmp_path / "videos").chmod(0o700)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr == "error: 'videos' may not be looked into: check its permissions.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["videos"]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_where_all_that_there_may_be_is_closed_the_permissions_are_told(mode, tmp_path):
+    tree(tmp_path, "videos/rain/a.mp4", "videos/notes.txt")
+    (tmp_path / "videos" / "rain").chmod(mode)
+    said = installed_s2s("pairs", "videos", "-o", "out", cwd=tmp_path)
+    (tmp_path / "videos" / "rain").chmod(0o700)
+    assert said.returncode == 1
+    assert said.stderr == (
+        "error: There are no videos below 'videos', but 1 folder may not be looked into, "
+        "such as 'videos/rain': check its permissions.\n"
     )
 
 

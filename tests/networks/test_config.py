@@ -56,3 +56,11 @@ def test_a_choice_is_one_of_its_names():
     assert from_table(Passage, {"curve": "spherical"}).curve is Curve.SPHERICAL
     with pytest.raises(ValueError, match="curve = 'round' must be one of linear, spherical"):
         from_table(Passage, {"curve": "round"})
+
+
+def test_unknown_names_are_told_in_one_order():
+    """In that of a set, the sentence would be another one in every run."""
+    names = [f"x{number:02}" for number in range(20)]
+    with pytest.raises(ValueError, match="x00") as fault:
+        from_table(ResNetConfig, dict.fromkeys(reversed(names), 1))
+    assert [part.split()[0] for part in str(fault.value).split("; ")] == names

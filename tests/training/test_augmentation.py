@@ -52,6 +52,13 @@ def test_a_window_is_taken_from_the_wave_or_repeats_it(length):
     assert ((window - window[0]) % length == torch.arange(100) % length).all()
 
 
+def test_a_wave_of_just_the_windows_length_is_kept_whole():
+    """A rolled one would have its end beside its beginning, in the middle of what is heard."""
+    waves = [torch.arange(100).short()] * 20
+    windows = (random_windows(waves, 100, chance()) * 32_768).round().long()
+    assert torch.equal(windows, torch.arange(100).expand(20, 100))
+
+
 def test_masks_hide_no_more_than_allowed_and_put_the_mean_there():
     seen = chance(3).uniform(8, 50, 60)
     masked = random_masks(seen, 1, 0.2, chance(4))

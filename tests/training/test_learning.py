@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from conftest import TINY_FLOW, TINY_RESNET, tone
+from conftest import TINY_FLOW, TINY_RESNET, photos_of, tone
 
 from s2s_cli.audio.spectrogram import loudness
+from s2s_cli.chance import Chance
 from s2s_cli.data.shards import find_shards, load_photos, load_sounds
 from s2s_cli.latents import unit
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig
@@ -105,6 +106,66 @@ def test_the_image_encoder_keeps_photos_apart_and_standardises_their_features(ph
     assert torch.allclose(features.mean(dim=0), torch.zeros(16), atol=1e-3)
     spread = features.std(dim=0)
     assert torch.allclose(spread[spread > 0.5], torch.ones(1), atol=1e-2)
+
+
+def eye_of(scene_weight, vicreg=1.0, evenness=0.0) -> ImageEncoderRecipe:
+    return ImageEncoderRecipe(
+        plan=Plan(steps=20, batch=16, learning_rate=3e-3, warmup_steps=2),
+        network=ImageEncoderConfig(TINY_RESNET, squash_px=0, picture_px=32),
+        crop_px=32, expander=16, scene_weight=scene_weight, evenness=evenness,
+        invariance=25 * vicreg, variance=25 * vicreg, covariance=vicreg,
+    )  # fmt: skip
+
+
+def learned_eye(photos, folder, *settings):
+    """A finished encoder, the network that it was learned in, and what the steps measured."""
+    torch.manual_seed(0)
+    stage, seen = LearnImageEncoder(eye_of(*settings), photos), []
+    network = train(stage, folder, seed=0, device=CPU, watch=lambda *_: seen.append)
+    return stage.finish(network), network, seen
+
+
+def apart(encoder, photos) -> float:
+    """Variance between the two scenes over that within them, of features of length 1."""
+    features = unit(encode_photos(encoder, photos)).unflatten(0, (2, 8))
+    middles = features.mean(dim=1)
+    within = (features - middles[:, None]).square().sum(dim=2).mean()
+    return ((middles[0] - middles[1]).square().sum() / 4 / within).item()
+
+
+def test_with_a_scene_weight_features_tell_scenes_apart_and_the_head_is_dropped(photos, tmp_path):
+    """By that alone: views, which are of two colours here, are left out of the loss."""
+    plain, without, unmeasured = learned_eye(photos, tmp_path / "0", 0.0, 0.0)
+    named, within, measures = learned_eye(photos, tmp_path / "1", 1.0, 0.0)
+    assert apart(named, photos) > 5 * apart(plain, photos)
+    # One view in ten has no colour left, by which half of them are told right.
+    assert sum(step["right"] for step in measures[-5:]) / 5 > 0.85
+    assert "right" not in unmeasured[-1]
+    assert {key.split(".")[0] for key in within.state_dict()} == {"trunk", "expander", "head"}
+    assert {key.split(".")[0] for key in without.state_dict()} == {"trunk", "expander"}
+    assert within["head"].weight.shape == (2, 16)
+    keys = ImageEncoder(eye_of(0.0).network).state_dict().keys()
+    assert named.state_dict().keys() == plain.state_dict().keys() == keys
+
+
+@pytest.mark.parametrize(("scene_weight", "same"), [(0.0, True), (20.0, False)])
+def test_what_the_scenes_are_is_learned_by_weight_alone(scene_weight, same, photos, tmp_path):
+    """The very same photos, but every second one of each scene is called by the other's name."""
+    swapped = [f"{('deep', 'shrill')[number % 2]}/{number}" for number in range(16)]
+    renamed = photos_of(swapped, photos.pictures)
+    ours, theirs = (
+        learned_eye(some, tmp_path / name, scene_weight)[0].state_dict()
+        for name, some in (("a", photos), ("b", renamed))
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours) == same
+
+
+@pytest.mark.parametrize(("evenness", "share"), [(0.0, 0.25), (1.0, 0.5)])
+def test_an_even_image_encoder_draws_small_scenes_as_often(evenness, share, photos):
+    few = photos_of([f"{'few' if n < 4 else 'many'}/{n}" for n in range(16)], photos.pictures)
+    stage = LearnImageEncoder(eye_of(1.0, evenness=evenness), few)
+    scenes = torch.cat([stage.draw(Chance(number))["scenes"] for number in range(100)])
+    assert (scenes == 0).double().mean().item() == pytest.approx(share, abs=0.05)
 
 
 def test_the_autoencoder_learns_to_give_pictures_back(photos, tmp_path):

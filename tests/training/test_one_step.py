@@ -67,7 +67,8 @@ def seen() -> Tensor:
 def begin(seen):
     """A stage in which nothing is left to chance but which pairs are drawn."""
     chance = torch.Generator().manual_seed(0)
-    waves = [torch.randint(-9000, 9000, (SAMPLES,), generator=chance).short() for _ in range(PAIRS)]
+    longer = SAMPLES + 500  # so that it is drawn which part is heard
+    waves = [torch.randint(-9000, 9000, (longer,), generator=chance).short() for _ in range(PAIRS)]
     keys = [f"video/{number}" for number in range(PAIRS)]
 
     def begin(loss: str, plan: Plan) -> LearnAudioEncoder:

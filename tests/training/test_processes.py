@@ -30,6 +30,7 @@ def test_two_processes_take_the_steps_of_one(s2s, tiny_recipe, tiny_data, tmp_pa
     words += ["--set", "audio-encoder.mixed=0.5"]  # one of two: as many in each half
     for stage in ("image-encoder", "autoencoder", "generator", "audio-encoder"):
         words += ["--set", f"{stage}.plan.steps=2", "--set", f"{stage}.plan.learning-rate=1e-4"]
+        words += ["--set", f"{stage}.plan.precision=float32"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     here = subprocess.run(
         [

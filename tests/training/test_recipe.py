@@ -155,6 +155,8 @@ def test_all_that_does_not_fit_together_is_told_at_once(tiny_recipe):
         ("autoencoder.pyramid=[]", "autoencoder.pyramid must not be empty"),
         ("autoencoder.pyramid=[1, 1, 1, 1, 1, 1, 1]", "autoencoder.pyramid halves 32 px 6 times"),
         ("autoencoder.network.picture-px=40", "picture_px = 40 must be divisible by 16"),
+        ("image-encoder.plan.batch=1", "image_encoder.plan.batch = 1 must be at least 2, two"),
+        ("image-encoder.plan.parts=8", "image_encoder.plan.batch = 8 must be at least 16, two"),
         ("name=a/b", "name = 'a/b' must be usable as a folder's name"),
         ("name=", "name = '' must be usable as a folder's name"),
         ("generator-from=pocket", "either a table generator is needed or generator_from"),
