@@ -42,6 +42,7 @@ class RemoteModel:
 
     about: str  # what it is, from whom, and under which licence
     files: tuple[RemoteFile, ...]
+    metric: bool = False  # a network that metrics are made with: it goes to where those are
 
     @property
     def size(self) -> int:
@@ -87,7 +88,7 @@ def remote_model(name: str) -> RemoteModel:
 
 
 def pull(name: str, report: Report = lambda _: None, force: bool = False) -> Path:
-    """Download a model into the user's folder.
+    """Download a model into the user's folder, or that of metrics.
 
     Args:
         name: as the registry has it.
@@ -101,7 +102,7 @@ def pull(name: str, report: Report = lambda _: None, force: bool = False) -> Pat
         ModelError: unknown name, no connection, a refusal, or bytes that are not the stated ones.
     """
     model = remote_model(name)
-    target = registry.user_dir() / name
+    target = (registry.metrics_dir() if model.metric else registry.user_dir()) / name
     if all(is_right(target / file.name, file) for file in model.files):
         report(model.size)
         return target
@@ -113,7 +114,8 @@ def pull(name: str, report: Report = lambda _: None, force: bool = False) -> Pat
         unfinished.mkdir(parents=True, exist_ok=True)
     for file in model.files:
         fetch(file, unfinished / file.name, report)
-    registry.write_sums(unfinished)
+    if not model.metric:
+        registry.write_sums(unfinished)
     registry.replace_folder(unfinished, target)
     return target
 

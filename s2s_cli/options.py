@@ -2,6 +2,7 @@
 
 import math
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -256,4 +257,21 @@ Moving = Annotated[
 Strip = Annotated[
     bool,
     typer.Option("--sheet", help="Also write the labelled strip, as in the paper's figures."),
+]
+EvaluationData = Annotated[
+    Path,
+    typer.Option(
+        "--data", help="The folder with photos/val-*.tar and sounds/val-*.tar.", readable=False
+    ),
+]
+TableFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write the table besides: .txt, .md, .tex or .json.",
+        show_default=False,
+        readable=False,
+    ),
 ]

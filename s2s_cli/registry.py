@@ -74,6 +74,11 @@ def user_dir() -> Path:
     return Path(home or platformdirs.user_data_dir("s2s")) / "models"
 
 
+def metrics_dir() -> Path:
+    """Where the published networks of metrics are, a folder each; it need not exist yet."""
+    return user_dir().parent / "metrics"
+
+
 def model_dirs() -> list[Path]:
     """The folders that hold models; the first that knows a name wins."""
     return [

@@ -11,6 +11,8 @@ import pytest
 from s2s_cli import downloads, registry
 from s2s_cli.downloads import pull
 from s2s_cli.errors import ModelError
+from s2s_cli.evaluation import weights
+from s2s_cli.verification import check_sum
 
 WEIGHTS = bytes(range(256)) * 4000  # 1 MB
 CARD = b"# Pond\n"
@@ -100,7 +102,7 @@ def test_a_model_arrives_whole_and_can_be_found(models, server):
     assert folder == registry.find("pond") == models / "pond"
     assert (folder / "generator.safetensors").read_bytes() == WEIGHTS
     assert (folder / "card.md").read_bytes() == CARD
-    assert all(registry.check_sum(folder, name).ok for name in registry.stated_sums(folder))
+    assert all(check_sum(folder, name).ok for name in registry.stated_sums(folder))
     assert sum(pieces) == len(WEIGHTS) + len(CARD)
     assert installed(models) == ["pond"]
 
@@ -225,6 +227,18 @@ def test_a_registry_that_asks_for_the_wrong_thing_is_refused(models, old, new, s
     assert sentence in str(stop.value)
 
 
+def test_a_network_of_metrics_goes_to_where_those_are(models, server):
+    path = models.parent.parent / "registry.toml"
+    path.write_text(path.read_text().replace("[pond]", "[pond]\nmetric = true"))
+    folder = pull("pond")
+    assert folder == registry.metrics_dir() / "pond" == models.parent / "metrics" / "pond"
+    assert installed(folder) == ["card.md", "generator.safetensors"]
+    assert "pond" not in registry.names()
+    asked = len(server.ranges)
+    assert pull("pond") == folder
+    assert len(server.ranges) == asked
+
+
 def test_an_unknown_name_gets_one_helpful_sentence(models):
     with pytest.raises(ModelError, match=r"no model called 'pnod' to pull\. Did you mean"):
         pull("pnod")
@@ -232,4 +246,16 @@ def test_an_unknown_name_gets_one_helpful_sentence(models):
 
 def test_the_registry_that_is_shipped_can_be_read(monkeypatch):
     monkeypatch.delenv("S2S_REGISTRY", raising=False)
-    assert all(model.files for model in downloads.remote_models().values())
+    models = downloads.remote_models()
+    assert all(model.files for model in models.values())
+    assert all(len(file.sha256) == 64 for model in models.values() for file in model.files)
+
+
+def test_the_networks_of_metrics_that_can_be_pulled_have_every_file_that_is_read(monkeypatch):
+    monkeypatch.delenv("S2S_REGISTRY", raising=False)
+    models = {name: model for name, model in downloads.remote_models().items() if model.metric}
+    files = {name: {file.name for file in model.files} for name, model in models.items()}
+    assert files == {
+        weights.INCEPTION: {weights.INCEPTION_FILE},
+        weights.CLIP: {*weights.CLIP_FILES, weights.CLIP_WEIGHTS[-1]},
+    }

@@ -8,6 +8,7 @@ how many pictures it shows: Fréchet distances are larger where pictures are few
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from statistics import NormalDist
 
 import torch
@@ -17,7 +18,16 @@ from s2s_cli import registry
 from s2s_cli.audio.sound import Wave
 from s2s_cli.chance import Chance
 from s2s_cli.data.pairs import Pairing, PairsBy, scene_numbers
-from s2s_cli.data.shards import Photos, Sounds, scenes_of
+from s2s_cli.data.shards import (
+    PHOTO_SUFFIXES,
+    Photos,
+    Sounds,
+    find_shards,
+    load_photos,
+    load_sounds,
+    members_of,
+    scenes_of,
+)
 from s2s_cli.errors import DataError, ModelError
 from s2s_cli.evaluation.control import wave_of
 from s2s_cli.evaluation.eyes import Eye
@@ -104,6 +114,18 @@ class Exam:
     def scene_of(self, item: Item) -> str:
         """Of its sound."""
         return scenes_of([self.sounds.keys[item[0]]])[0]
+
+    def spread(self, count: int) -> list[Item]:
+        """So many items, or all of them, of every scene in turn, drawn by the seed."""
+        chance = Chance(f"spread/{self.seed}")
+        order = torch.randperm(len(self.items), generator=chance.shared).tolist()
+        met: dict[str, int] = {}
+        turns = []
+        for place in order:
+            scene = self.scene_of(self.items[place])
+            met[scene] = met.get(scene, 0) + 1
+            turns.append((met[scene], scene, place))
+        return [self.items[place] for _, _, place in sorted(turns)[:count]]
 
     @property
     def answers(self) -> dict[str, Answer]:
@@ -192,6 +214,31 @@ class Exam:
             order = own[torch.randperm(len(own), generator=chance.shared)]
             for number in order.repeat(-(-count // len(own)))[:count].tolist():
                 yield as_pictures(self.known_photos.take([number]))
+
+
+def open_exam(
+    model: str, data: Path, device: str, *, seeds: int, seed: int, pairs_by: PairsBy = "scene"
+) -> Exam:
+    """A model and the shards of a data folder, to validate with and to learn from.
+
+    Raises:
+        ModelError: the model cannot be opened, or has no image encoder.
+        DataError: the shards are not there, or no sound of them has a photo.
+    """
+    studio = Studio.open(model, device)
+    side_px = studio.model.generator.picture_px
+    known = find_shards(data, "photos/train-*.tar")
+    hertz = studio.model.audio_encoder.config.sample_rate
+    return Exam(
+        studio=studio,
+        sounds=load_sounds(find_shards(data, "sounds/val-*.tar"), hertz),
+        photos=load_photos(find_shards(data, "photos/val-*.tar"), side_px),
+        known_photos=load_photos(known, side_px),
+        known_bytes=[member.size for member in members_of(known, PHOTO_SUFFIXES)],
+        seeds=seeds,
+        seed=seed,
+        pairs_by=pairs_by,
+    )
 
 
 def painted(studio: Studio, feature: Tensor, seed: int) -> Tensor:
@@ -358,7 +405,8 @@ def results_of(
                     bootstrap_interval(found, groups=groups, draws=DRAWS),
                     network, printed_in_paper(row, f"R@{k}"),
                 )  # fmt: skip
-    if seen.folds:
+    # Similarities alone are retrieval, as CLIP does it; who also knows classes compares sets.
+    if seen.folds and seen.probabilities:
         distance, interval = distance_of(seen, known)
         yield Result("FID", distance, "", of, interval, network, printed_in_paper(row, "FID"))
         variety = 100 * seen.within.deviation / known.within.deviation

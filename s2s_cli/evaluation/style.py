@@ -8,6 +8,7 @@ keeps all of its structure: so methods are compared at the same change of style.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,17 +16,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from s2s_cli import registry
 from s2s_cli.audio.mixing import apply_gain_db
-from s2s_cli.data.shards import Photos, Sounds
+from s2s_cli.data.shards import Photos, Sounds, find_shards, load_photos, load_sounds
 from s2s_cli.errors import DataError, ModelError
 from s2s_cli.evaluation.baselines import Labels, adain
 from s2s_cli.evaluation.control import Measure, Watch, draw, share, wave_of
-from s2s_cli.networks.flow import Autoencoder
+from s2s_cli.networks.flow import Autoencoder, Flow
 from s2s_cli.networks.judge import Judge
 from s2s_cli.picture.photo import Photo
 from s2s_cli.restyling import Restyler
 from s2s_cli.training.augmentation import GREY, as_pictures
 
+SOURCES = ("sea", "forest", "mountain", "snow", "city")  # whose photos are restyled
+TARGETS = ("rain", "snow", "storm", "fire", "dusk")  # whose looks are wanted
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 LOUDER = ("rain", "fire", "snow")  # scenes in which more sound should mean more look
 GAIN_DB = 9.0  # up and down from the recording, where louder is compared with quieter
@@ -115,6 +119,16 @@ class Trial:
         style = as_pictures(self.known_photos.take([pair.style])[0])
         return adain(self.autoencoder, self.original(pair)[None], style[None], strength)[0]
 
+    def answers(self, pair: Pair) -> dict[str, Tensor]:
+        """What each method makes of it, (3, px, px) in [-1, 1] each."""
+        feature = self.feature(pair)
+        return {
+            "by its sound": self.restyled(pair, feature),
+            "class prediction": self.restyled(pair, self.labels.class_prediction(feature)),
+            "keyword": self.restyled(pair, self.labels.keyword(pair.scene)),
+            "AdaIN": self.adain(pair),
+        }
+
     def likely(self, picture: Tensor) -> dict[str, float]:
         """How likely the judge thinks each scene is; all together 1."""
         shares = self.judge(picture[None])[0].softmax(dim=0)
@@ -124,6 +138,44 @@ class Trial:
         """How far the judge's description moved: 1 - cosine, from 0 to 2."""
         here, there = self.judge.describe(torch.stack([picture, original]))
         return 1 - float(F.cosine_similarity(here, there, dim=0))
+
+
+def open_trial(
+    model: str,
+    judge: str,
+    painter: str,
+    data: Path,
+    device: str,
+    *,
+    sources: Sequence[str] = SOURCES,
+    targets: Sequence[str] = TARGETS,
+    pairs_per_scene: int,
+    seed: int,
+) -> Trial:
+    """A model that restyles, everything that judges it, and the shards of a data folder.
+
+    Raises:
+        ModelError: a model cannot be opened, or is for something else.
+        DataError: the shards are not there, or lack a scene.
+    """
+    restyler = Restyler.open(model, device)
+    flow = registry.open_model(painter, restyler.device).generator
+    if not isinstance(flow, Flow):
+        raise ModelError(f"The model '{painter}' has no autoencoder: name another with --painter.")
+    hertz = restyler.model.audio_encoder.config.sample_rate
+    return Trial(
+        restyler=restyler,
+        judge=registry.open_judge(judge, restyler.device),
+        autoencoder=flow.autoencoder,
+        photos=load_photos(find_shards(data, "photos/val-*.tar"), flow.picture_px),
+        sounds=load_sounds(find_shards(data, "sounds/val-*.tar"), hertz),
+        known_photos=load_photos(find_shards(data, "photos/train-*.tar"), flow.picture_px),
+        known_sounds=load_sounds(find_shards(data, "sounds/train-*.tar"), hertz),
+        sources=sources,
+        targets=targets,
+        pairs_per_scene=pairs_per_scene,
+        seed=seed,
+    )
 
 
 def numbers(scenes: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -137,22 +189,15 @@ def looks(trial: Trial, watch: Watch) -> list[Measure]:
 
     How likely it thinks the scene on average tells apart what it sees as another scene alike.
     """
-    methods = ("the photo itself", "by its sound", "class prediction", "keyword", "AdaIN")
     found: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for pair in trial.pairs:
-        feature = trial.feature(pair)
-        pictures = (
-            trial.original(pair),
-            trial.restyled(pair, feature),
-            trial.restyled(pair, trial.labels.class_prediction(feature)),
-            trial.restyled(pair, trial.labels.keyword(pair.scene)),
-            trial.adain(pair),
-        )
-        for method, picture in zip(methods, pictures, strict=True):
+        pictures = {"the photo itself": trial.original(pair)} | trial.answers(pair)
+        for method, picture in pictures.items():
             likely = trial.likely(picture)
             right = max(likely, key=lambda scene: likely[scene]) == pair.scene
             found.setdefault((pair.scene, method), []).append((right, likely[pair.scene]))
         watch()
+    methods = list(dict.fromkeys(method for _, method in found))
     measures = []
     for scene in (*trial.targets, "all"):
         for method in methods:

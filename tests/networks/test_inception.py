@@ -1,5 +1,6 @@
 """Inception-V3 is that of the published FID, from its file to its features."""
 
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,9 @@ def file(state, tmp_path_factory) -> Path:
 
 
 def byte_pictures(*shape: int) -> Tensor:
-    """Bytes, (batch, 3, h, w)."""
-    return (fill("picture", list(shape), "float32") * 64 + 128).clamp(0, 255).to(torch.uint8)
+    """Random bytes, (batch, 3, h, w)."""
+    drawn = fill("picture", [prod(shape)], "float32") * 64 + 128
+    return drawn.clamp(0, 255).to(torch.uint8).reshape(shape)
 
 
 def test_it_computes_what_torch_fidelity_computes(file):
@@ -154,20 +156,21 @@ def test_the_eye_scores_classes_without_their_bias(file, state):
 
 def test_a_picture_of_299_px_is_only_scaled():
     pixels = byte_pictures(1, 3, 299, 299).float()
-    assert bilinearly(pixels / 127.5 - 1) == pytest.approx(pixels / 127.5 - 1, abs=1e-6)
-    assert cleanly(pixels / 127.5 - 1) == pytest.approx((pixels - 128) / 128, abs=1e-6)
+    picture = pixels / 127.5 - 1
+    assert (bilinearly(picture) - picture).abs().max() < 1e-6
+    assert (cleanly(picture) - (pixels - 128) / 128).abs().max() < 1e-6
 
 
 def test_clean_resizing_is_that_of_an_antialiased_bicubic_filter():
-    pixels = byte_pictures(2, 3, 500, 40).float()
+    pixels = byte_pictures(2, 3, 400, 40).float()
     expected = F.interpolate(pixels, (299, 299), mode="bicubic", antialias=True)
     brought = cleanly(pixels / 127.5 - 1)
-    assert brought == pytest.approx((expected - 128) / 128, abs=1e-4)
-    assert brought.max() > 127 / 128  # it is not clipped: the filter may go beyond
+    assert (brought - (expected - 128) / 128).abs().max() < 1e-4
+    assert brought.max() > 1  # it is not clipped: the filter goes beyond white
 
 
 def test_stripes_too_fine_for_299_px_become_grey_only_by_clean_resizing():
     stripes = torch.tensor([1.0, -1, -1, 1]).repeat(299).expand(1, 3, 8, 4 * 299)
     # Bilinear sampling meets the two middle pixels of every four.
-    assert bilinearly(stripes)[..., 5:-5].max() == -1
+    assert bilinearly(stripes)[..., 5:-5].max() < -0.999
     assert cleanly(stripes)[..., 5:-5].abs().max() < 0.01
