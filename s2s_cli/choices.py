@@ -66,3 +66,11 @@ class Select(StrEnum):
     MIDDLE = "middle"  # the one in the middle
     EVEN = "even"  # spread evenly
     ANNOTATED = "annotated"  # those that the data set tells
+
+
+class Kind(StrEnum):
+    """What a study asks of people."""
+
+    PREFERENCE = "preference"  # all pictures that illustrate the sound (Sound2Scene, study i)
+    MATCH = "match"  # the one picture that best illustrates it (Sound2Scene, study ii)
+    RANKING = "ranking"  # the pictures of all methods, best first (avstyle, appendix A.3)

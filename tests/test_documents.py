@@ -1,5 +1,7 @@
 """What the documents promise is there: files, commands, options, models, sizes."""
 
+import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -7,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from s2s_cli import __version__, registry, verification
+from s2s_cli.evaluation.metrics import Interval
+from s2s_cli.evaluation.published import published
+from s2s_cli.evaluation.report import Result, Table
 from s2s_cli.training.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -80,3 +85,49 @@ def test_a_shipped_model_is_whole_small_described_and_listed(folder):
     assert (folder / registry.CARD).read_text(encoding="utf-8").startswith(f"# {folder.name}\n")
     assert f"| [{folder.name}]({folder.name}/card.md) |" in PAGES[1].read_text(encoding="utf-8")
     assert [check.what for check in verification.verify(folder) if not check.ok] == []
+
+
+def records(name: str) -> list[dict]:
+    """What ``s2s eval NAME --data DIR --json`` printed for pocket's card."""
+    path = ROOT / "models" / "pocket" / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def measured(record: dict) -> Result:
+    """A number as it was before it became JSON."""
+    paper = record.get("paper")
+    return Result(
+        record["measure"],
+        record["value"],
+        record["unit"],
+        record["of"],
+        Interval(*record["interval"]) if "interval" in record else None,
+        record.get("network", ""),
+        paper and published(*(paper[k] for k in ("paper", "table", "row", "column", "data"))),
+    )
+
+
+def test_the_cards_numbers_are_those_of_the_commands():
+    """And of the very weights that are shipped."""
+    card = (ROOT / "models" / "pocket" / registry.CARD).read_text(encoding="utf-8")
+    head, *told = records("scene")
+    assert head["sha256"] == registry.model_sha256(ROOT / "models" / "pocket")
+    rows: dict[str, list[Result]] = {}
+    for record in told:
+        if "row" in record:
+            rows.setdefault(record["row"], []).append(measured(record))
+    assert Table.across(rows).text() in card
+    assert Table.of([measured(record) for record in records("control")]).text() in card
+
+
+@pytest.mark.skipif("S2S_TEST_DATA" not in os.environ, reason="S2S_TEST_DATA names no data")
+@pytest.mark.timeout(3600)
+def test_the_command_says_the_same_again(s2s):
+    """With the data that the card names, on a machine that computes alike."""
+    head, *told = records("scene")
+    words = ("--count", head["count"], "--seed", head["seed"], "--json", "-q")
+    said = s2s("eval", "scene", "--data", os.environ["S2S_TEST_DATA"], *words)
+    for record, before in zip(map(json.loads, said.lines[1:]), told, strict=True):
+        assert record.keys() == before.keys()
+        if "value" in record:
+            assert record["value"] == pytest.approx(before["value"], rel=0.1), before

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from s2s_cli import console, options
+from s2s_cli.commands import studies
 
 if TYPE_CHECKING:
     from s2s_cli.evaluation.control import Measure
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure models.", no_args_is_help=True, rich_markup_mode=None)
 
-DataFolder = Annotated[
-    Path,
-    typer.Option(
-        "--data", help="The folder with photos/val-*.tar and sounds/val-*.tar.", readable=False
-    ),
-]
 Pairs = Annotated[int, typer.Option("--pairs", min=1, max=10_000, help="Mixtures to listen to.")]
 PhotosPerScene = Annotated[
     int, typer.Option("--photos", min=1, max=10_000, help="Photos of each scene to find again.")
@@ -30,6 +25,26 @@ SearchSteps = Annotated[int, typer.Option("--steps", min=1, max=100_000, help="A
 
 Judge = Annotated[
     str, typer.Option("--judge", metavar="NAME", help="The model that says what pictures show.")
+]
+Clip = Annotated[
+    Path | None,
+    typer.Option(
+        "--clip",
+        metavar="DIR",
+        help="CLIP ViT-B/32 as published. Default: where s2s models pull clip puts it.",
+        show_default=False,
+        readable=False,
+    ),
+]
+Inception = Annotated[
+    Path | None,
+    typer.Option(
+        "--inception",
+        metavar="FILE",
+        help="Inception-V3 of pytorch-fid. Default: where s2s models pull inception puts it.",
+        show_default=False,
+        readable=False,
+    ),
 ]
 Painter = Annotated[
     str,
@@ -65,16 +80,6 @@ Ablations = Annotated[
 PicturesPerSound = Annotated[
     int, typer.Option("--count", "-n", min=1, max=1000, help="Pictures of each sound.")
 ]
-TableFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        help="Write the table besides: .txt, .md, .tex or .json.",
-        show_default=False,
-        readable=False,
-    ),
-]
 Figures = Annotated[
     Path | None,
     typer.Option(
@@ -101,7 +106,7 @@ def measure() -> None:
 @app.command("control")
 def control(
     model: options.Model = options.DEFAULT_MODEL,
-    data: DataFolder = Path("data"),
+    data: options.EvaluationData = Path("data"),
     pairs: Pairs = 200,
     photos: PhotosPerScene = 8,
     search_steps: SearchSteps = 300,
@@ -154,12 +159,14 @@ def control(
 def scene(
     model: options.Model = options.DEFAULT_MODEL,
     judge: Judge = "judge",
-    data: DataFolder = Path("data"),
+    clip: Clip = None,
+    inception: Inception = None,
+    data: options.EvaluationData = Path("data"),
     others: Ablations = None,
     count: PicturesPerSound = 2,
     seed: options.Seed = 0,
     pairs_by: PairsByOption = PairsBy.SCENE,
-    out: TableFile = None,
+    out: options.TableFile = None,
     figures: Figures = None,
     device: options.DeviceOption = options.Device.AUTO,
     json: options.Json = False,
@@ -172,34 +179,20 @@ def scene(
     """
     console.be_quiet(quiet)
     from s2s_cli import registry
-    from s2s_cli.data.shards import (
-        PHOTO_SUFFIXES,
-        find_shards,
-        load_photos,
-        load_sounds,
-        members_of,
-    )
     from s2s_cli.evaluation import report
     from s2s_cli.evaluation import scene as measures
-    from s2s_cli.evaluation.eyes import JudgesEye
+    from s2s_cli.evaluation.eyes import Eye, JudgesEye, eyes_at_hand
     from s2s_cli.studio import Studio
 
-    studio = Studio.open(model, device)
-    side_px = studio.model.generator.picture_px
-    known = find_shards(data, "photos/train-*.tar")
-    exam = measures.Exam(
-        studio=studio,
-        sounds=load_sounds(
-            find_shards(data, "sounds/val-*.tar"), studio.model.audio_encoder.config.sample_rate
-        ),
-        photos=load_photos(find_shards(data, "photos/val-*.tar"), side_px),
-        known_photos=load_photos(known, side_px),
-        known_bytes=[member.size for member in members_of(known, PHOTO_SUFFIXES)],
-        seeds=count,
-        seed=seed,
-        pairs_by=pairs_by.value,
-    )
-    eyes = [JudgesEye(registry.open_judge(judge, studio.device), exam.scenes, Path(judge).name)]
+    exam = measures.open_exam(model, data, device, seeds=count, seed=seed, pairs_by=pairs_by.value)
+    studio = exam.studio
+    eyes: list[Eye] = [
+        JudgesEye(registry.open_judge(judge, studio.device), exam.scenes, Path(judge).name)
+    ]
+    published, lacking = eyes_at_hand(exam.scenes, clip, inception, device=studio.device)
+    eyes += published
+    for sentence in lacking:
+        console.note(sentence)
     rivals = {f"    {name}": Studio.open(name, device) for name in others or ()}
     if figures is not None:
         report.require_matplotlib()
@@ -250,10 +243,14 @@ def draw(folder: Path, exam: "Exam", told: "Outcome") -> None:
     console.note(f"The figures are in {folder}.")
 
 
+app.command("sheet")(studies.sheet)
+app.command("score")(studies.score)
+
+
 @app.command("judge")
 def judge(
     model: options.Model = "judge",
-    data: DataFolder = Path("data"),
+    data: options.EvaluationData = Path("data"),
     device: options.DeviceOption = options.Device.AUTO,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -285,7 +282,7 @@ def style(
     model: options.StyleModel = options.DEFAULT_STYLE_MODEL,
     judge: Judge = "judge",
     painter: Painter = options.DEFAULT_MODEL,
-    data: DataFolder = Path("data"),
+    data: options.EvaluationData = Path("data"),
     sources: Sources = "sea,forest,mountain,snow,city",
     targets: Targets = "rain,snow,storm,fire,dusk",
     pairs: PairsPerScene = 40,
@@ -300,26 +297,14 @@ def style(
     its training shards. Which scene a picture shows is told by a judge that saw only photos.
     """
     console.be_quiet(quiet)
-    from s2s_cli import registry
-    from s2s_cli.data.shards import find_shards, load_photos, load_sounds
-    from s2s_cli.errors import ModelError
     from s2s_cli.evaluation import style as measures
-    from s2s_cli.networks.flow import Flow
-    from s2s_cli.restyling import Restyler
 
-    restyler = Restyler.open(model, device)
-    flow = registry.open_model(painter, restyler.device).generator
-    if not isinstance(flow, Flow):
-        raise ModelError(f"The model '{painter}' has no autoencoder: name another with --painter.")
-    hertz = restyler.model.audio_encoder.config.sample_rate
-    trial = measures.Trial(
-        restyler=restyler,
-        judge=registry.open_judge(judge, restyler.device),
-        autoencoder=flow.autoencoder,
-        photos=load_photos(find_shards(data, "photos/val-*.tar"), flow.picture_px),
-        sounds=load_sounds(find_shards(data, "sounds/val-*.tar"), hertz),
-        known_photos=load_photos(find_shards(data, "photos/train-*.tar"), flow.picture_px),
-        known_sounds=load_sounds(find_shards(data, "sounds/train-*.tar"), hertz),
+    trial = measures.open_trial(
+        model,
+        judge,
+        painter,
+        data,
+        device,
         sources=names_of(sources),
         targets=names_of(targets),
         pairs_per_scene=pairs,

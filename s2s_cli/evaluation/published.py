@@ -14,7 +14,7 @@ AVSTYLE = "Learning Visual Styles from Audio-Visual Associations (arXiv:2205.050
 
 VGGSOUND, VEGAS = "VGGSound (50 classes)", "VEGAS"
 WILD = "Into the Wild"
-NOT_SAID = "not said"
+NOT_SAID = "data not said"
 
 
 @dataclass(frozen=True)

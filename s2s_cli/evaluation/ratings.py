@@ -8,16 +8,17 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 import torch
 
+from s2s_cli.choices import Kind
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation.metrics import LEVEL, Interval, bootstrap_interval
+from s2s_cli.evaluation.published import AVSTYLE, NOT_SAID, SOUND2SCENE, WILD, published
 from s2s_cli.evaluation.report import Result
 
 KEY_FORMAT, ANSWERS_FORMAT = "s2s study key 1", "s2s study answers 1"
@@ -25,12 +26,13 @@ MOST_BYTES = 16_000_000  # of a key or of answers: a thousand questions take les
 PEOPLE = "people"  # whose eyes these numbers are seen with
 
 
-class Kind(StrEnum):
-    """What is asked of people."""
-
-    PREFERENCE = "preference"  # all pictures that illustrate the sound (Sound2Scene, study i)
-    MATCH = "match"  # the one picture that best illustrates it (Sound2Scene, study ii)
-    RANKING = "ranking"  # the pictures of all methods, best first (avstyle, appendix A.3)
+# The four methods of avstyle's ranking, as its Table 1 calls them.
+PRINTED = {
+    "by its sound": "Ours",
+    "class prediction": "Class Pred.",
+    "keyword": "Keyword",
+    "AdaIN": "AdaIN",
+}
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,9 @@ def match(key: Key, given: Given) -> list[Result]:
     ]
     chance = sum(1 / len(answer.shown) for _, answer in given) / len(given)
     of = f"{count_of(given)}; guessing gives {100 * chance:.0f} %"
-    return [share_of(f"precision: {', '.join(key.methods)}", sum(right), len(right), of)]
+    told = share_of(f"precision: {', '.join(key.methods)}", sum(right), len(right), of)
+    section = "Section 4.3, user study (ii)"
+    return [replace(told, published=published(SOUND2SCENE, section, "Ours", "precision", NOT_SAID))]
 
 
 def preference(key: Key, given: Given) -> list[Result]:
@@ -289,7 +293,17 @@ def ranking(key: Key, given: Given, seed: int) -> list[Result]:
         points = Interval(beyond - high, beyond - low)
         results += [
             Result(f"mean rank: {method}", mean, "", of, Interval(low, high), PEOPLE),
-            Result(f"mean score: {method}", beyond - mean, "points", of, points, PEOPLE),
+            Result(
+                f"mean score: {method}",
+                beyond - mean,
+                "points",
+                of,
+                points,
+                PEOPLE,
+                published(AVSTYLE, "Table 1", PRINTED[method], "AMT", WILD)
+                if PRINTED.keys() == set(key.methods)
+                else None,
+            ),
         ]
     return results
 

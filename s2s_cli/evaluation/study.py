@@ -23,9 +23,10 @@ from PIL import Image
 
 from s2s_cli.audio.mixing import limit_peak
 from s2s_cli.audio.sound import Wave, encode_wav
+from s2s_cli.choices import Kind
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation.published import MATCH, PREFERENCE
-from s2s_cli.evaluation.ratings import ANSWERS_FORMAT, Item, Key, Kind, Option
+from s2s_cli.evaluation.ratings import ANSWERS_FORMAT, Item, Key, Option
 from s2s_cli.picture.image import Picture, resize, write_atomically
 
 PICTURE_PX = 320  # longer side of every picture, whatever painted it, so that size tells nothing
@@ -171,10 +172,15 @@ def write_study(study: Study, page: Path, replace: bool = True) -> Path:
     Raises:
         OutputError: one of them cannot be written.
     """
-    key = page.with_suffix(".key.json")
+    key = key_path(page)
     write_atomically(key, study.key.as_json().encode(), replace)
     write_atomically(page, study.page.encode(), replace)
     return key
+
+
+def key_path(page: Path) -> Path:
+    """Where a page's key is."""
+    return page.with_suffix(".key.json")
 
 
 def picture_uri(picture: Picture) -> str:
