@@ -115,18 +115,6 @@ class Exam:
         """Of its sound."""
         return scenes_of([self.sounds.keys[item[0]]])[0]
 
-    def spread(self, count: int) -> list[Item]:
-        """So many items, or all of them, of every scene in turn, drawn by the seed."""
-        chance = Chance(f"spread/{self.seed}")
-        order = torch.randperm(len(self.items), generator=chance.shared).tolist()
-        met: dict[str, int] = {}
-        turns = []
-        for place in order:
-            scene = self.scene_of(self.items[place])
-            met[scene] = met.get(scene, 0) + 1
-            turns.append((met[scene], scene, place))
-        return [self.items[place] for _, _, place in sorted(turns)[:count]]
-
     @property
     def answers(self) -> dict[str, Answer]:
         """The rows of Table 1."""
