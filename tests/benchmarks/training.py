@@ -25,11 +25,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from s2s_cli.data.shards import find_shards, load_photos, load_sounds
 from s2s_cli.latents import unit
 from s2s_cli.networks.hardware import fast_precision
+from s2s_cli.networks.image_encoder import ImageEncoderConfig
 from s2s_cli.training.gan import LearnBigGAN
 from s2s_cli.training.loop import Drawer, Stage, learn_step
-from s2s_cli.training.recipe import read_recipe
+from s2s_cli.training.recipe import ImageEncoderRecipe, Plan, read_recipe
 from s2s_cli.training.state import State
-from s2s_cli.training.steps import LearnAudioEncoder, SeenPhotos, nearest
+from s2s_cli.training.steps import (
+    LearnAudioEncoder,
+    LearnImageEncoder,
+    SeenPhotos,
+    nearest,
+)
 from s2s_cli.training.style import LearnStylizer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -65,6 +71,11 @@ def stages(data: Path, batch: int) -> dict[str, Callable[[], Stage]]:
     def features(photos: int) -> torch.Tensor:
         return unit(torch.randn(photos, 2048, generator=torch.Generator().manual_seed(0)))
 
+    def image_encoder() -> Stage:
+        plan = Plan(steps=10, batch=batch, learning_rate=1e-3)
+        recipe = ImageEncoderRecipe(plan, ImageEncoderConfig(), crop_px=224)
+        return LearnImageEncoder(recipe, load_photos(shards, 256, memory_gb=0))
+
     def audio_encoder() -> Stage:
         photos = load_photos(shards, 256, memory_gb=0)
         seen = SeenPhotos(photos.keys, "key", features(len(photos)))
@@ -84,6 +95,7 @@ def stages(data: Path, batch: int) -> dict[str, Callable[[], Stage]]:
         return LearnStylizer(recipe.stylizer, photos, sounds)
 
     return {
+        "ResNet-50 trunk": image_encoder,
         "audio encoder": audio_encoder,
         "IC-GAN 128": lambda: icgan(128),
         "IC-GAN 256": lambda: icgan(256),
@@ -120,6 +132,8 @@ def measure(name: str, data: Path, device: torch.device, batch: int, steps: int)
         part: sum(weight.numel() for weight in learner.network.parameters())
         for part, learner in stage.learners.items()
     }
+    if isinstance(stage, LearnImageEncoder):  # without what is dropped after training
+        parts = {"trunk": sum(weight.numel() for weight in stage.encoder.parameters())}
     network = stage.network.to(device).train()
     state = State(network, stage.learners, stage.plan)
     before = {key: weight.clone() for key, weight in network.named_parameters()}
