@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from conftest import randomise
 from torch import Tensor
 
+from s2s_cli.networks.audio_encoder import AudioEncoder, AudioEncoderConfig
+from s2s_cli.networks.discriminators import PatchGAN, PatchGANConfig
 from s2s_cli.networks.layers import BlurDown, InstanceNorm
 from s2s_cli.networks.stylizer import SMALLEST_PX, GrowBlock, Stylizer, StylizerConfig
 
@@ -142,3 +144,17 @@ def test_over_a_picture_only_the_change_is_painted():
         torch.nn.init.constant_(over.to_rgb.bias, bias)
         grey = over(torch.zeros(1, 3, 16, 16), torch.zeros(1, 8))
         torch.testing.assert_close(grey, torch.full_like(grey, becomes), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("network", "config", "millions"),
+    [
+        (Stylizer, StylizerConfig(), 12.494),
+        (PatchGAN, PatchGANConfig(), 2.768),
+        (AudioEncoder, AudioEncoderConfig(), 12.221),  # Sound2Scene's
+    ],
+)
+def test_the_defaults_have_as_many_weights_as_the_published_networks(network, config, millions):
+    with torch.device("meta"):
+        weights = sum(weight.numel() for weight in network(config).parameters())
+    assert weights / 1e6 == pytest.approx(millions, abs=5e-4)
