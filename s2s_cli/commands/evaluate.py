@@ -46,6 +46,16 @@ Inception = Annotated[
         readable=False,
     ),
 ]
+OpenL3Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--openl3",
+        metavar="DIR",
+        help="The two files of OpenL3 (env, linear, 512). Default: among the metrics' networks.",
+        show_default=False,
+        readable=False,
+    ),
+]
 Painter = Annotated[
     str,
     typer.Option(
@@ -281,12 +291,16 @@ def judge(
 def style(
     model: options.StyleModel = options.DEFAULT_STYLE_MODEL,
     judge: Judge = "judge",
+    clip: Clip = None,
+    inception: Inception = None,
+    openl3: OpenL3Folder = None,
     painter: Painter = options.DEFAULT_MODEL,
     data: options.EvaluationData = Path("data"),
     sources: Sources = "sea,forest,mountain,snow,city",
     targets: Targets = "rain,snow,storm,fire,dusk",
     pairs: PairsPerScene = 40,
     seed: options.Seed = 0,
+    out: options.TableFile = None,
     device: options.DeviceOption = options.Device.AUTO,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -297,7 +311,11 @@ def style(
     its training shards. Which scene a picture shows is told by a judge that saw only photos.
     """
     console.be_quiet(quiet)
+    from s2s_cli.errors import ModelError
+    from s2s_cli.evaluation import report
     from s2s_cli.evaluation import style as measures
+    from s2s_cli.evaluation.eyes import Eye, JudgesEye, eyes_at_hand
+    from s2s_cli.evaluation.openl3 import OpenL3
 
     trial = measures.open_trial(
         model,
@@ -320,6 +338,28 @@ def style(
         with console.progress(title, total) as bar:
             found = measured(trial, bar.advance)
         tell(found, json)
+    device_name, scenes = trial.restyler.device, trial.targets
+    eyes: list[Eye] = [JudgesEye(trial.judge, scenes, Path(judge).name)]
+    published, lacking = eyes_at_hand(scenes, clip, inception, clean=True, device=device_name)
+    ears = None
+    try:
+        ears = OpenL3(openl3, device_name)
+    except ModelError as fault:
+        if openl3 is not None:
+            raise
+        lacking.append(str(fault))
+    for sentence in lacking:
+        console.note(sentence)
+    with console.progress("table", len(trial.pairs)) as bar:
+        rows = measures.compared(trial, [*eyes, *published], ears, bar.advance)
+    if json:
+        for record in report.records_of(rows):
+            console.answer_json(record)
+    else:
+        console.answer("\n" + report.Table.across(rows).text())
+    if out is not None:
+        report.write_table(rows, out)
+        console.note(f"The table is {out}.")
 
 
 def names_of(listed: str) -> list[str]:

@@ -397,8 +397,9 @@ def results_of(
     if seen.folds and seen.probabilities:
         distance, interval = distance_of(seen, known)
         yield Result("FID", distance, "", of, interval, network, printed_in_paper(row, "FID"))
-        variety = 100 * seen.within.deviation / known.within.deviation
-        yield Result("variety", variety, "%", "of known photos', within scenes", None, network)
+        if known.within.deviation:  # else the reference is one photo again and again
+            variety = 100 * seen.within.deviation / known.within.deviation
+            yield Result("variety", variety, "%", "of known photos', within scenes", None, network)
     if seen.probabilities:
         probabilities = torch.cat(seen.probabilities)
 

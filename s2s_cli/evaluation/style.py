@@ -6,7 +6,7 @@ keeps all of its structure: so methods are compared at the same change of style.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,12 @@ from s2s_cli.data.shards import Photos, Sounds, find_shards, load_photos, load_s
 from s2s_cli.errors import DataError, ModelError
 from s2s_cli.evaluation.baselines import Labels, adain
 from s2s_cli.evaluation.control import Measure, Watch, draw, share, wave_of
+from s2s_cli.evaluation.eyes import Eye
+from s2s_cli.evaluation.metrics import bootstrap_interval
+from s2s_cli.evaluation.openl3 import OpenL3
+from s2s_cli.evaluation.published import AVSTYLE, WILD, Published, published
+from s2s_cli.evaluation.report import Result
+from s2s_cli.evaluation.scene import DRAWS, FOLDS, Impression, results_of
 from s2s_cli.networks.flow import Autoencoder, Flow
 from s2s_cli.networks.judge import Judge
 from s2s_cli.picture.photo import Photo
@@ -30,6 +36,13 @@ from s2s_cli.training.augmentation import GREY, as_pictures
 
 SOURCES = ("sea", "forest", "mountain", "snow", "city")  # whose photos are restyled
 TARGETS = ("rain", "snow", "storm", "fire", "dusk")  # whose looks are wanted
+PRINTED = {  # the methods of Table 1, as the paper calls them
+    "target": "Target",
+    "class prediction": "Class Pred.",
+    "AdaIN": "AdaIN",
+    "keyword": "Keyword",
+    "by its sound": "Ours",
+}
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 LOUDER = ("rain", "fire", "snow")  # scenes in which more sound should mean more look
 GAIN_DB = 9.0  # up and down from the recording, where louder is compared with quieter
@@ -275,6 +288,80 @@ def louder_is_further(trial: Trial, watch: Watch) -> list[Measure]:
             )
         )
     return measures
+
+
+@torch.inference_mode()
+def compared(
+    trial: Trial, eyes: Sequence[Eye], openl3: OpenL3 | None, watch: Watch
+) -> dict[str, list[Result]]:
+    """Table 1 of avstyle: each method's numbers by every network that is at hand.
+
+    Sets of pictures are compared with training photos of the scenes that were heard. "target" are
+    validation photos of these scenes, as far as there are any.
+
+    Args:
+        trial: what is tried.
+        eyes: made for the trial's targets, in their order.
+        openl3: for the correspondence of sounds and pictures (AVC); None = it is not here.
+        watch: called after each pair.
+    """
+    scenes, chance = tuple(trial.targets), torch.Generator().manual_seed(trial.seed)
+    labels = torch.tensor([scenes.index(pair.scene) for pair in trial.pairs])
+    groups = [pair.sound for pair in trial.pairs]
+    known = [Impression(eye) for eye in eyes]
+    seen: dict[str, list[Impression]] = {}
+    corresponds: dict[str, list[float]] = {}
+    for pair, label in zip(trial.pairs, labels, strict=True):
+        place = torch.tensor([pair.sound % FOLDS])
+        pictures = trial.answers(pair)
+        targets = numbers(trial.photos.scenes, [pair.scene])
+        if targets:
+            (one,) = draw(1, len(targets), chance)
+            pictures = {"target": as_pictures(trial.photos.take([targets[one]])[0])} | pictures
+        heard = None
+        if openl3 is not None:
+            wave = wave_of(trial.sounds.take([pair.sound])[0])
+            heard = openl3.hear(wave, trial.sounds.sample_rate)
+        for impression in known:
+            style = as_pictures(trial.known_photos.take([pair.style]))
+            impression.look(style, place, label[None])
+        for name, picture in pictures.items():
+            for impression in seen.setdefault(name, [Impression(eye) for eye in eyes]):
+                impression.look(picture[None].cpu(), place, label[None])
+            if openl3 is not None and heard is not None:
+                cosine = F.cosine_similarity(heard, openl3.see(picture.cpu()), dim=0)
+                corresponds.setdefault(name, []).append(float(cosine))
+        watch()
+    rows = {}
+    for name, impressions in seen.items():
+        own = labels if len(impressions[0].similarities) == len(labels) else None
+        results = []
+        for impression, reference in zip(impressions, known, strict=True):
+            if own is None:  # of some scenes there are no target photos
+                continue
+            results += list(results_of(impression, reference, own, groups, name))
+            if impression.similarities and not impression.probabilities:
+                alike = torch.cat(impression.similarities).gather(1, labels[:, None])[:, 0]
+                results.append(scored("CLIP", alike.double(), impression.eye.name, groups))
+        if name in corresponds and own is not None:
+            cosines = torch.tensor(corresponds[name], dtype=torch.float64)
+            results.append(scored("AVC", cosines, OpenL3.name, groups))
+        rows[name] = [replace(one, published=in_paper(name, one.name)) for one in results]
+    return {name: results for name, results in rows.items() if results}
+
+
+def scored(name: str, values: Tensor, network: str, groups: Sequence[int]) -> Result:
+    """The mean of a number of each picture, and its interval over sounds."""
+    interval = bootstrap_interval(values, groups=groups, draws=DRAWS)
+    return Result(name, float(values.mean()), "", f"{len(values)} pictures", interval, network)
+
+
+def in_paper(method: str, column: str) -> Published | None:
+    """The number of Table 1 that stands in this place, if one does."""
+    try:
+        return published(AVSTYLE, "Table 1", PRINTED[method], column, WILD)
+    except LookupError:
+        return None
 
 
 def structure(pictures: Tensor, originals: Tensor) -> float:

@@ -12,8 +12,10 @@ from s2s_cli import registry
 from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.errors import DataError, ModelError
 from s2s_cli.evaluation.baselines import Labels, adain
+from s2s_cli.evaluation.eyes import Sight
 from s2s_cli.evaluation.style import (
     Trial,
+    compared,
     looks,
     louder_is_further,
     structure,
@@ -256,6 +258,40 @@ def judge(tmp_path):
     return tmp_path / "judge"
 
 
+class BlueEye:
+    """As CLIP: says how much a picture looks like rain, by its blue."""
+
+    name = "blue"
+
+    def look(self, pictures):
+        return Sight(similarities=pictures[:, 2].mean(dim=(1, 2))[:, None])
+
+
+class LoudAndBlue:
+    """As OpenL3: a sound points up, and a picture the more so the bluer it is than red."""
+
+    def hear(self, wave, hertz):
+        return torch.tensor([0.0, 1.0])
+
+    def see(self, picture):
+        red, _, blue = picture.mean(dim=(1, 2)) + 1
+        return torch.stack([red, blue])
+
+
+def test_methods_stand_side_by_side_with_the_papers_numbers(trial):
+    asked = trial(0.5)
+    rows = compared(asked, [BlueEye()], LoudAndBlue(), lambda: None)
+    assert list(rows) == ["by its sound", "class prediction", "keyword", "AdaIN"]
+    pictures = [asked.answers(pair)["by its sound"] for pair in asked.pairs]
+    red, _, blue = (torch.stack(pictures).mean(dim=(0, 2, 3)) + 1).tolist()
+    told = {one.name: one for one in rows["by its sound"]}
+    assert told["CLIP"].value == pytest.approx(blue - 1, abs=1e-5)
+    assert told["AVC"].value == pytest.approx(blue / (red**2 + blue**2) ** 0.5, abs=1e-5)
+    assert (told["CLIP"].published.printed, told["AVC"].published.printed) == ("0.238", "0.820")
+    assert (told["CLIP"].network, told["AVC"].network) == ("blue", "OpenL3")
+    assert [one.published.printed for one in rows["AdaIN"]] == ["0.232", "0.812"]
+
+
 def test_the_command_prints_every_number_the_same_each_time(
     s2s, style_model, tiny_model, biggan_model, judge, data
 ):
@@ -273,9 +309,14 @@ def test_the_command_prints_every_number_the_same_each_time(
         "seen as shrill: by its sound",
         "seen as shrill: class prediction",
     ]
-    assert len(told) == 14
+    assert len(told) == 14 + 5 * 3  # and a table: FID, variety and IS of each method
+    rows = ["target", "by its sound", "class prediction", "keyword", "AdaIN"]
+    assert list(dict.fromkeys(one["row"] for one in told[14:])) == rows
+    assert "OpenL3" in said.err
     assert evaluate().lines == said.lines
-    assert evaluate("--seed", 1).lines != said.lines
+    other = evaluate("--seed", 1)
+    assert other.code == 0
+    assert other.lines != said.lines
     refused = evaluate("--painter", biggan_model)
     assert (refused.code, refused.lines) == (1, [])
     assert "has no autoencoder" in refused.err
