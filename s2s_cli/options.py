@@ -275,3 +275,8 @@ TableFile = Annotated[
         readable=False,
     ),
 ]
+
+
+def names_of(listed: str) -> list[str]:
+    """The names in a list with commas, each once."""
+    return list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))

@@ -1,6 +1,6 @@
 """``s2s eval``: what a model can do, in numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,7 @@ from s2s_cli.commands import studies
 
 if TYPE_CHECKING:
     from s2s_cli.evaluation.control import Measure
+    from s2s_cli.evaluation.report import Measures
     from s2s_cli.evaluation.scene import Exam, Outcome
 
 app = typer.Typer(help="Measure models.", no_args_is_help=True, rich_markup_mode=None)
@@ -212,17 +213,17 @@ def scene(
         console.answer_json(
             {"model": model, "sha256": studio.model.sha256, "count": count, "seed": seed}
         )
-        for record in report.records_of(told.rows):
-            console.answer_json(record)
+        tell(told.rows, json)
         for network, counts in told.confusion.items():
             console.answer_json(
                 {"scenes": told.scenes, "confusion": counts.tolist(), "network": network}
             )
     else:
-        console.answer(report.Table.across(told.rows).text())
+        tell(told.rows, json)
         console.answer(f"{len(exam.items)} pictures in each row; in brackets 95 % intervals")
         for results in told.by_scene.values():
-            console.answer("\n" + report.Table.of(results).text())
+            console.answer("")
+            tell(results, json)
     if out is not None:
         report.write_table(told.rows, out)
         console.note(f"The table is {out}.")
@@ -323,8 +324,8 @@ def style(
         painter,
         data,
         device,
-        sources=names_of(sources),
-        targets=names_of(targets),
+        sources=options.names_of(sources),
+        targets=options.names_of(targets),
         pairs_per_scene=pairs,
         seed=seed,
     )
@@ -352,27 +353,20 @@ def style(
         console.note(sentence)
     with console.progress("table", len(trial.pairs)) as bar:
         rows = measures.compared(trial, [*eyes, *published], ears, bar.advance)
-    if json:
-        for record in report.records_of(rows):
-            console.answer_json(record)
-    else:
-        console.answer("\n" + report.Table.across(rows).text())
+    if not json:
+        console.answer("")
+    tell(rows, json)
     if out is not None:
         report.write_table(rows, out)
         console.note(f"The table is {out}.")
 
 
-def names_of(listed: str) -> list[str]:
-    """The names in a list with commas, each once."""
-    return list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
-
-
-def tell(measures: Sequence["Measure"], json: bool) -> None:
-    """One line a number."""
+def tell(measures: "Measures", json: bool) -> None:
+    """One line a number, or a line for each row of a wider table."""
     from s2s_cli.evaluation import report
 
     if json:
         for record in report.records_of(measures):
             console.answer_json(record)
     elif measures:
-        console.answer(report.Table.of(measures).text())
+        console.answer(report.table_of(measures).text())

@@ -229,8 +229,8 @@ def sheet(
         data=data,
         sounds=sounds,
         questions=questions,
-        sources=names_of(sources),
-        targets=names_of(targets),
+        sources=options.names_of(sources or "") or None,
+        targets=options.names_of(targets or "") or None,
         painter=painter or options.DEFAULT_MODEL,
         seed=seed,
         device=device,
@@ -318,12 +318,6 @@ def sounds_of(asked: Asked, studio: "Studio", seconds: float) -> "Sounds":
     if asked.sounds is not None:
         return sounds_of_folder(asked.sounds, hertz, seconds)
     return load_sounds(find_shards(asked.data, "sounds/val-*.tar"), hertz)
-
-
-def names_of(listed: str | None) -> list[str] | None:
-    """The names in a list with commas, each once; None where nothing is listed."""
-    names = (name.strip() for name in (listed or "").split(","))
-    return list(dict.fromkeys(filter(None, names))) or None
 
 
 def require_two(studios: list["Studio"], asked: Asked) -> None:

@@ -334,20 +334,19 @@ def compared(
         watch()
     rows = {}
     for name, impressions in seen.items():
-        own = labels if len(impressions[0].similarities) == len(labels) else None
+        if len(impressions[0].similarities) < len(labels):
+            continue  # of some scenes there are no target photos
         results = []
         for impression, reference in zip(impressions, known, strict=True):
-            if own is None:  # of some scenes there are no target photos
-                continue
-            results += list(results_of(impression, reference, own, groups, name))
+            results += list(results_of(impression, reference, labels, groups, name))
             if impression.similarities and not impression.probabilities:
                 alike = torch.cat(impression.similarities).gather(1, labels[:, None])[:, 0]
                 results.append(scored("CLIP", alike.double(), impression.eye.name, groups))
-        if name in corresponds and own is not None:
+        if name in corresponds:
             cosines = torch.tensor(corresponds[name], dtype=torch.float64)
             results.append(scored("AVC", cosines, OpenL3.name, groups))
         rows[name] = [replace(one, published=in_paper(name, one.name)) for one in results]
-    return {name: results for name, results in rows.items() if results}
+    return rows
 
 
 def scored(name: str, values: Tensor, network: str, groups: Sequence[int]) -> Result:
