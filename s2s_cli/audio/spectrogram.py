@@ -1,10 +1,11 @@
-"""What the audio encoders see of a sound. Every front end gives (batch, 257, frames)."""
+"""What the audio encoders see of a sound. Every front end gives (batch, frequencies, frames)."""
 
 import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torchaudio.functional import melscale_fbanks
 
 N_FFT = 512  # 32 ms at 16 kHz: 257 frequencies, 31.25 Hz apart
 SAMPLE_RATE = 16_000  # Hz, of every front end
@@ -15,6 +16,7 @@ PSD_FLOOR = 1e-7  # added before the logarithm
 LOUDNESS_HOP = 320  # samples: 50 frames a second
 QUIETEST_DB = -100.0  # of full scale; below this we hear nothing
 DB_SPREAD = 25.0  # about the deviation over real recordings: brings decibels near unit scale
+MEL_BANDS = 64
 
 MAGNITUDE_WINDOW = 400  # samples: 25 ms, in the middle of the 512 that are transformed
 MAGNITUDE_HOP = 160  # samples: 10 ms
@@ -69,7 +71,26 @@ def loudness(waves: Tensor) -> Tensor:
         (batch, 257, frames), frames = samples // 320 + 1; (dB + 50) / 25 with dB in [-100, ...],
         so a sine of amplitude 1 reads 2 and silence reads -2.
     """
-    decibels = 20 * amplitudes(waves).clamp_min(10 ** (QUIETEST_DB / 20)).log10()
+    return scaled_decibels(amplitudes(waves).square())
+
+
+def mel(waves: Tensor) -> Tensor:
+    """As ``loudness``, of 64 bands as wide as the ear's, which blurs what tells recordings apart.
+
+    Args:
+        waves: (batch, samples >= 512) at 16 kHz.
+
+    Returns:
+        (batch, 64, frames), frames = samples // 320 + 1; each the power in its band.
+    """
+    bands = melscale_fbanks(N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, MEL_BANDS, SAMPLE_RATE)
+    power = amplitudes(waves).square()
+    return scaled_decibels(bands.T.to(power) @ power)
+
+
+def scaled_decibels(power: Tensor) -> Tensor:
+    """Power, 1 at full scale, as decibels of which all that recordings hold lies in about +-2."""
+    decibels = 10 * power.clamp_min(10 ** (QUIETEST_DB / 10)).log10()
     return (decibels - QUIETEST_DB / 2) / DB_SPREAD
 
 
@@ -118,5 +139,6 @@ def median_above_floor_db(waves: Tensor, front_end: str) -> float:
 FRONT_ENDS: dict[str, Callable[[Tensor], Tensor]] = {
     "standardised": standardised,
     "loudness": loudness,
+    "mel": mel,
     "magnitude": magnitude,
 }

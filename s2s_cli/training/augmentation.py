@@ -8,6 +8,8 @@ from torch import Tensor
 
 from s2s_cli.chance import Chance
 
+EQUALISER_KNOTS = 6  # frequencies with a gain of their own
+EQUALISER_OCTAVES = 7  # below the highest frequency: from 62 Hz, at a sample rate of 16 kHz
 GREY = (0.299, 0.587, 0.114)  # how bright red, green and blue look (ITU-R BT.601)
 
 
@@ -89,6 +91,22 @@ def window(wave: Tensor, samples: int, share: float) -> Tensor:
 def first_window(wave: Tensor, samples: int) -> Tensor:
     """The beginning of an int16 wave, (samples,) in [-1, 1]; a short one is repeated."""
     return (wave.float() / 32_768).repeat(-(-samples // len(wave)))[:samples]
+
+
+def random_equaliser(waves: Tensor, most_db: float, chance: Chance) -> Tensor:
+    """Every sound as if another microphone and room had coloured it (FilterAugment, 2110.03282).
+
+    A gain of up to ``most_db`` either way is drawn for each of a few frequencies, evenly apart on
+    a logarithmic scale, and for those between them it runs straight. waves: (batch, samples).
+    """
+    count, samples = waves.shape
+    knots = chance.uniform(count, EQUALISER_KNOTS, low=-most_db, high=most_db).to(waves.device)
+    octaves = torch.arange(samples // 2 + 1, device=waves.device).clamp_min(1).log2()
+    lowest = octaves[-1] - EQUALISER_OCTAVES
+    place = ((octaves - lowest) / EQUALISER_OCTAVES).clamp_min(0) * (EQUALISER_KNOTS - 1)
+    below = place.long().clamp(max=EQUALISER_KNOTS - 2)
+    gain_db = torch.lerp(knots[:, below], knots[:, below + 1], place - below)
+    return torch.fft.irfft(torch.fft.rfft(waves) * 10 ** (gain_db / 20), samples)
 
 
 def random_masks(spectrograms: Tensor, masks: int, widest: float, chance: Chance) -> Tensor:

@@ -121,6 +121,8 @@ class GeneratorRecipe:
     blend: int = 8  # up to so many neighbours' features are averaged: sounds point at such averages
     drop_feature: float = 0.1  # share of pictures painted from no feature, for guidance
     evenness: float = 0.7  # 0 draws photos equally often, 1 draws scenes equally often
+    # Scenes that are hard to paint and drawn twice as often as that, three times if named twice.
+    favoured: tuple[str, ...] = ()
     family: Literal["flow"] = "flow"
 
     @property
@@ -185,6 +187,7 @@ class AudioEncoderRecipe:
     photos_per_sound: int = 4  # features of so many photos of the scene are averaged to one target
     window_s: float | None = None  # how much of a sound is heard at once; None = as in the network
     gain_db: float = 9.0  # sounds are made louder or quieter by up to this
+    equaliser_db: float = 0.0  # each frequency is made louder or quieter by up to this
     mixed: float = 0.25  # mixtures of two sounds beside the sounds themselves, as a share of these
     pull: float = 0.0  # how much the distance to the own target counts beside the contrast
     closeness: float = 0.0  # how far 12 dB move a target towards the middle of its photos

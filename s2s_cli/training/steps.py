@@ -22,6 +22,7 @@ from s2s_cli.networks.image_encoder import ImageEncoder, scale_pixels
 from s2s_cli.training.augmentation import (
     as_pictures,
     random_crops,
+    random_equaliser,
     random_masks,
     random_views,
     random_windows,
@@ -111,6 +112,8 @@ class LearnImageEncoder(SingleStage):
         self.encoder.trunk.load_state_dict(learned.get_submodule("trunk").state_dict())
         device = next(learned.parameters()).device
         encoder = self.encoder.to(device).eval().requires_grad_(False)
+        encoder.feature_mean.zero_()  # it may have gone on from another's, with statistics of its own
+        encoder.feature_std.fill_(1.0)
         features = encode_photos(encoder, self.photos)
         encoder.feature_mean.copy_(features.mean(dim=0))
         encoder.feature_std.copy_(features.std(dim=0).clamp_min(1e-3))
@@ -179,7 +182,7 @@ class LearnGenerator(SingleStage):
         self.flow.latent_std.copy_(latents.float().std(dim=(0, 1, 3, 4)))
         self.latents = latents
         self.neighbours = nearest(self.features, min(recipe.neighbours, len(features)))
-        self.weights = balanced_weights(photos.scenes, recipe.evenness)
+        self.weights = balanced_weights(photos.scenes, recipe.evenness, recipe.favoured)
         self.network = channels_last(self.flow.velocity)
 
     def draw(self, chance: Chance) -> Batch:
@@ -265,6 +268,8 @@ class LearnAudioEncoder(SingleStage):
         """Windows of sounds (count, samples), and a few photos of each, by number."""
         chosen = chance.items(self.weights, count)
         waves = random_windows(self.sounds.take(chosen), self.samples_heard, chance)
+        if self.recipe.equaliser_db:
+            waves = random_equaliser(waves, self.recipe.equaliser_db, chance)
         gain_db = chance.uniform(count, low=-self.recipe.gain_db, high=self.recipe.gain_db)
         several = chosen.repeat_interleave(self.recipe.photos_per_sound)
         return waves * 10 ** (gain_db / 20)[:, None], self.pairing.partners(several, chance)

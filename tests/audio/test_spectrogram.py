@@ -13,6 +13,7 @@ from s2s_cli.audio.spectrogram import (
     PSD_FLOOR,
     loudness,
     magnitude,
+    mel,
     median_above_floor_db,
     power_density,
     standardised,
@@ -41,23 +42,37 @@ def test_decibels_are_torchaudios():
     assert torch.allclose(loudness(WAVE), (expected + 50) / 25, atol=1e-5)
 
 
+def test_mel_bands_are_torchaudios():
+    spectrogram = torchaudio.transforms.MelSpectrogram(
+        16_000, N_FFT, hop_length=LOUDNESS_HOP, n_mels=64
+    )
+    power = spectrogram(WAVE) / (torch.hann_window(N_FFT).sum() / 2) ** 2
+    expected = 10 * power.clamp_min(1e-10).log10()
+    assert torch.allclose(mel(WAVE), (expected + 50) / 25, atol=1e-4)
+    assert (mel(torch.zeros(1, 16_000)) == -2).all()
+
+
 def test_a_full_scale_sine_reads_0_db_and_silence_the_floor():
     sine = torch.from_numpy(tone(1000, 1, amplitude=1))[None]
     assert loudness(sine)[0, 32, 25].item() == pytest.approx(2, abs=0.001)  # 32 * 31.25 Hz = 1 kHz
     assert (loudness(torch.zeros(1, 16_000)) == -2).all()
 
 
+@pytest.mark.parametrize("front_end", [loudness, mel])
 @pytest.mark.parametrize("gain_db", [-20, -6, 12])
-def test_volume_survives(gain_db):
+def test_volume_survives(gain_db, front_end):
     """Otherwise every picture of a volume sweep would be the same."""
-    before = loudness(WAVE)
-    change = (loudness(10 ** (gain_db / 20) * WAVE) - before)[before > 0]  # well above the floor
+    before = front_end(WAVE)
+    change = (front_end(10 ** (gain_db / 20) * WAVE) - before)[before > 0]  # well above the floor
     assert torch.allclose(change, torch.tensor(gain_db / 25), atol=1e-3)
 
 
-@pytest.mark.parametrize(("front_end", "frames"), [(loudness, 501), (standardised, 1004)])
-def test_ten_seconds_have_the_documented_shape(front_end, frames):
-    assert front_end(WAVE.repeat(1, 10)).shape == (1, 257, frames)
+@pytest.mark.parametrize(
+    ("front_end", "shape"),
+    [(loudness, (257, 501)), (mel, (64, 501)), (standardised, (257, 1004))],
+)
+def test_ten_seconds_have_the_documented_shape(front_end, shape):
+    assert front_end(WAVE.repeat(1, 10)).shape == (1, *shape)
 
 
 def test_magnitudes_are_torchaudios():

@@ -48,6 +48,11 @@ def test_evenness_moves_from_items_to_scenes(evenness, share):
     assert weights[0].item() == pytest.approx(share)
 
 
+def test_a_favoured_scene_is_drawn_once_more_for_each_time_it_is_named():
+    weights = balanced_weights(["a", "b", "b", "c"], 1, favoured=["c", "b", "c"])
+    assert weights.tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 3 / 6])
+
+
 def test_a_partner_is_of_the_same_scene_and_every_one_is_chosen_sometimes():
     others = scene_numbers(["b", "a", "b", "c", "a", "b"], ["a", "b", "c"])
     numbers = torch.tensor([0, 1, 2]).repeat(200)

@@ -6,6 +6,7 @@ import torch
 from s2s_cli.chance import Chance
 from s2s_cli.training.augmentation import (
     random_crops,
+    random_equaliser,
     random_masks,
     random_views,
     random_windows,
@@ -23,6 +24,7 @@ def test_the_same_chance_is_the_same_change():
         lambda c: random_crops(PHOTOS, 32, c),
         lambda c: random_views(PHOTOS, 24, 0.2, c),
         lambda c: random_masks(chance().uniform(4, 20, 30), 2, 0.3, c),
+        lambda c: random_equaliser(chance().uniform(4, 800), 9, c),
     ):
         assert torch.equal(change(chance(1)), change(chance(1)))
         assert not torch.equal(change(chance(1)), change(chance(2)))
@@ -69,3 +71,21 @@ def test_masks_hide_no_more_than_allowed_and_put_the_mean_there():
     assert columns.max() <= 0.2 * 60 + 1
     means = seen.mean(dim=(1, 2), keepdim=True).expand_as(seen)
     assert torch.equal(masked[changed], means[changed])
+
+
+def test_an_equaliser_changes_each_frequency_by_its_gain_and_keeps_their_phase():
+    """An impulse holds every frequency at 1 and phase 0."""
+    impulse = torch.zeros(5, 16_000)
+    impulse[:, 0] = 1
+    response = torch.fft.rfft(random_equaliser(impulse, 9, chance(3)))
+    assert response.imag.abs().max() < 1e-4
+    gain_db = 20 * response.real.log10()
+    assert gain_db.abs().max() <= 9 + 1e-4
+    assert gain_db.std(dim=1).min() > 1  # and no plain gain
+    # Six gains, 1.4 octaves apart, straight over octaves in between: 8000 to 3031 Hz, and so on.
+    high, low = 8000, 8000 * 2**-1.4
+    middle = round((high * low) ** 0.5)
+    expected = (gain_db[:, high] + gain_db[:, round(low)]) / 2
+    assert torch.allclose(gain_db[:, middle], expected, atol=0.02)
+    assert torch.allclose(gain_db[:, 0], gain_db[:, 62], atol=0.02)  # level below the lowest
+    assert torch.equal(random_equaliser(impulse, 0, chance(3)).round(decimals=4), impulse)

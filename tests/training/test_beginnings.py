@@ -15,7 +15,7 @@ from s2s_cli.chance import Chance
 from s2s_cli.errors import DataError, RecipeError
 from s2s_cli.networks.audio_encoder import AudioEncoderConfig
 from s2s_cli.networks.flow import Autoencoder
-from s2s_cli.networks.image_encoder import ImageEncoderConfig
+from s2s_cli.networks.image_encoder import ImageEncoder, ImageEncoderConfig
 from s2s_cli.networks.layers import ResNetConfig
 from s2s_cli.training.recipe import (
     AudioEncoderRecipe,
@@ -30,6 +30,7 @@ from s2s_cli.training.steps import (
     LearnGenerator,
     LearnImageEncoder,
     SeenPhotos,
+    encode_photos,
 )
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -95,6 +96,21 @@ def test_every_stage_begins_with_the_very_weights_of_another_model(photos, tiny_
     # And what learns of the image encoder is that very trunk.
     stage = LearnImageEncoder(eye, photos)
     assert stage.network["trunk"] is stage.encoder.trunk
+
+
+def test_features_are_standardised_anew_whatever_was_gone_on_from(photos, tiny_model, tmp_path):
+    """Another's statistics beneath our own would move all features into one corner."""
+    other = registry.load_network_as(ImageEncoder, tiny_model / registry.IMAGE_ENCODER)
+    other.feature_mean += torch.linspace(-1, 1, other.features)
+    other.feature_std *= 3
+    registry.save_network(tmp_path / registry.IMAGE_ENCODER, other)
+    recipe = ImageEncoderRecipe(PLAN, EYE, begin_from=str(tmp_path), crop_px=32, expander=16)
+    stage = LearnImageEncoder(recipe, photos)
+    seen = encode_photos(stage.finish(stage.network), photos)
+    assert torch.allclose(seen.mean(dim=0), torch.zeros(other.features), atol=1e-4)
+    spread = seen.std(dim=0)
+    assert torch.allclose(spread[spread > 0], torch.tensor(1.0), atol=1e-3)  # few always are 0
+    assert (spread > 0).sum() > other.features / 2
 
 
 WIDER = {
