@@ -106,7 +106,8 @@ def random_equaliser(waves: Tensor, most_db: float, chance: Chance) -> Tensor:
     place = ((octaves - lowest) / EQUALISER_OCTAVES).clamp_min(0) * (EQUALISER_KNOTS - 1)
     below = place.long().clamp(max=EQUALISER_KNOTS - 2)
     gain_db = torch.lerp(knots[:, below], knots[:, below + 1], place - below)
-    return torch.fft.irfft(torch.fft.rfft(waves) * 10 ** (gain_db / 20), samples)
+    equalised: Tensor = torch.fft.irfft(torch.fft.rfft(waves) * 10 ** (gain_db / 20), samples)
+    return equalised
 
 
 def random_masks(spectrograms: Tensor, masks: int, widest: float, chance: Chance) -> Tensor:

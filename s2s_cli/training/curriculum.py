@@ -66,12 +66,13 @@ from s2s_cli.training.steps import (
     weights_for,
 )
 from s2s_cli.training.style import LearnStylizer
+from s2s_cli.training.texture import LearnTexture
 
 Network = TypeVar("Network", bound=nn.Module)
 OneRecipe = TypeVar("OneRecipe", Recipe, StyleRecipe, JudgingRecipe, LocalisingRecipe)
 AnyStage = TypeVar("AnyStage", bound=Stage)
 
-AUTOENCODER = "autoencoder.safetensors"
+AUTOENCODER, TEXTURE = "autoencoder.safetensors", "texture.safetensors"
 ORIGIN, MODEL = "origin.json", "model"  # in a run's folder
 
 
@@ -342,7 +343,7 @@ BEGINNINGS = {
 
 
 class PainterCurriculum(Curriculum[Recipe]):
-    """Four stages at most; the last three look at the first."""
+    """Five stages at most; generator and audio encoder look at the first."""
 
     @property
     def lessons(self) -> dict[str, Callable[[], Any]]:
@@ -350,6 +351,7 @@ class PainterCurriculum(Curriculum[Recipe]):
         every = {
             "image-encoder": self.image_encoder,
             "autoencoder": self.autoencoder,
+            "texture": self.texture,
             "generator": self.generator,
             "audio-encoder": self.audio_encoder,
         }
@@ -439,8 +441,21 @@ class PainterCurriculum(Curriculum[Recipe]):
 
         return self.learned(Autoencoder, "autoencoder", AUTOENCODER, learn)
 
+    def texture(self) -> Autoencoder:
+        """Stage 3, if wanted: pictures alone."""
+        recipe = self.recipe.texture
+        if recipe is None:
+            return self.autoencoder()
+
+        def learn() -> Autoencoder:
+            soft = self.autoencoder()
+            stage = self.begin(lambda: LearnTexture(recipe, self.photos, soft))
+            return stage.finish(self.train(stage))
+
+        return self.learned(Autoencoder, "texture", TEXTURE, learn)
+
     def generator(self) -> nn.Module:
-        """Stage 3: pictures and the frozen image encoder's features."""
+        """Stage 4: pictures and the frozen image encoder's features."""
         recipe = self.recipe.generator
 
         def learn() -> nn.Module:
@@ -451,14 +466,14 @@ class PainterCurriculum(Curriculum[Recipe]):
                 stage = self.begin(lambda: LearnBigGAN(recipe, self.photos, features, near))
             else:
                 assert recipe is not None
-                flow, autoencoder = recipe, self.autoencoder()
+                flow, autoencoder = recipe, self.texture()
                 stage = self.begin(lambda: LearnGenerator(flow, self.photos, features, autoencoder))
             return stage.finish(self.train(stage))
 
         return self.learned(nn.Module, "generator", registry.GENERATOR, learn)
 
     def audio_encoder(self) -> AudioEncoder:
-        """Stage 4: sounds, and the frozen image encoder's features."""
+        """Stage 5: sounds, and the frozen image encoder's features."""
         recipe = self.recipe.audio_encoder
         data, hertz = self.recipe.data, recipe.network.sample_rate
 

@@ -111,6 +111,19 @@ class AutoencoderRecipe:
 
 
 @dataclass(frozen=True)
+class TextureRecipe:
+    """A discriminator of patches asks the finished autoencoder for grain; latents stay theirs."""
+
+    plan: Plan  # of the decoder
+    network: AutoencoderConfig
+    critic_widths: tuple[int, ...] = (32, 64, 128)  # as PatchGANConfig's
+    critic_pace: Pace = field(default_factory=Pace)
+    weight: float = 0.5  # of the discriminator's gradient beside that of likeness, in its length
+    latent_noise: float = 0.1  # added to the latents, for a flow's are not exact either
+    pyramid: tuple[float, ...] = (3.0, 2.0, 1.5, 1.0)  # as AutoencoderRecipe's
+
+
+@dataclass(frozen=True)
 class GeneratorRecipe:
     """The flow: each photo is painted from the features of its neighbours (IC-GAN, section 3)."""
 
@@ -304,6 +317,7 @@ MAY_BE_0 = frozenset(  # no other whole number is; of those that are not whole, 
 ABOVE_0 = frozenset(("close_crop", "latent_bound", "learning_rate", "temperature"))
 SHARES = frozenset(("drop_feature", "evenness", "mask_share", "mixed", "smallest_crop"))
 BELOW_1 = frozenset(("betas", "ema_decay", "smoothing"))
+NEEDED = frozenset(("critic_widths", "depths", "multipliers", "pyramid", "widths"))
 TIMES = frozenset(("seconds", "window_s"))
 
 
@@ -314,7 +328,13 @@ def out_of_range(table: Mapping[str, Any], place: str = "") -> Iterator[str]:
             yield from out_of_range(value, f"{place}{name}.")
         elif name == "front_end" and value not in FRONT_ENDS:
             yield f"{place}{name} must be one of {', '.join(FRONT_ENDS)}"
-        elif value == () and name in ("depths", "multipliers", "pyramid", "widths"):
+        elif value == () and name in (
+            "depths",
+            "multipliers",
+            "pyramid",
+            "widths",
+            "critic_widths",
+        ):
             yield f"{place}{name} must not be empty"
         for number in value if isinstance(value, tuple) else (value,):
             wrong = fault_in(name, number)
@@ -442,6 +462,7 @@ class Recipe(WholeRecipe):
     image_encoder: ImageEncoderRecipe | None = None
     image_encoder_from: str | None = None  # the model whose image encoder is taken
     autoencoder: AutoencoderRecipe | None = None  # in whose latents a flow paints
+    texture: TextureRecipe | None = None  # more of its pictures; None = they stay soft
     generator: GeneratorRecipe | BigGANRecipe | None = None
     generator_from: str | None = None  # the model whose generator is taken
     seed: int = 0
@@ -453,6 +474,7 @@ class Recipe(WholeRecipe):
         stages = {
             "image-encoder": self.image_encoder,
             "autoencoder": self.autoencoder,
+            "texture": self.texture,
             "generator": self.generator,
             "audio-encoder": self.audio_encoder,
         }
@@ -465,6 +487,11 @@ class Recipe(WholeRecipe):
                 yield f"either a table {name} is needed or {name}_from, the name of a model"
         if isinstance(self.generator, GeneratorRecipe) != (self.autoencoder is not None):
             yield "a table autoencoder is needed where the generator is a flow, and only there"
+        if self.texture is not None:
+            if self.autoencoder is None:
+                yield "a table texture is for a table autoencoder"
+            elif self.texture.network != self.autoencoder.network:
+                yield "texture.network must equal autoencoder.network"
         generator = self.generator
         if isinstance(generator, BigGANRecipe):
             yield from (f"generator.{fault}" for fault in generator.misfits())
@@ -504,9 +531,11 @@ class Recipe(WholeRecipe):
                     yield f"a width of {width} channels must be divisible by {GROUPS}"
             if pictures.picture_px % 16:
                 yield f"the generator's picture_px = {pictures.picture_px} must be divisible by 16"
-            halvings = 0 if self.autoencoder is None else len(self.autoencoder.pyramid) - 1
-            if pictures.picture_px % 2**halvings:
-                yield f"autoencoder.pyramid halves {pictures.picture_px} px {halvings} times"
+            for name in ("autoencoder", "texture"):
+                stage = getattr(self, name)
+                halvings = 0 if stage is None else len(stage.pyramid) - 1
+                if pictures.picture_px % 2**halvings:
+                    yield f"{name}.pyramid halves {pictures.picture_px} px {halvings} times"
             heads, middle = generator.network.velocity.heads, 2 * generator.network.velocity.width
             if middle % heads:
                 yield (

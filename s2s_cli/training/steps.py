@@ -112,7 +112,7 @@ class LearnImageEncoder(SingleStage):
         self.encoder.trunk.load_state_dict(learned.get_submodule("trunk").state_dict())
         device = next(learned.parameters()).device
         encoder = self.encoder.to(device).eval().requires_grad_(False)
-        encoder.feature_mean.zero_()  # it may have gone on from another's, with statistics of its own
+        encoder.feature_mean.zero_()  # another's, if that was gone on from
         encoder.feature_std.fill_(1.0)
         features = encode_photos(encoder, self.photos)
         encoder.feature_mean.copy_(features.mean(dim=0))
@@ -151,11 +151,17 @@ class LearnAutoencoder(SingleStage):
     def samples(self, network: nn.Module) -> tuple[Tensor, int]:
         """Photos over what comes back of them."""
         assert isinstance(network, Autoencoder)
-        few = self.photos.take(range(min(SHOWN // 2, len(self.photos))))
-        low = (self.photos.side_px - self.recipe.network.picture_px) // 2
-        high = low + self.recipe.network.picture_px
-        pictures = as_pictures(few[:, :, low:high, low:high]).to(next(network.parameters()).device)
-        return torch.cat([pictures, network.decode(network.encode(pictures))]), len(few)
+        return there_and_back(network, self.photos)
+
+
+def there_and_back(autoencoder: Autoencoder, photos: Photos) -> tuple[Tensor, int]:
+    """The middles of a few photos over what comes back of them, and how many they are."""
+    few = photos.take(range(min(SHOWN // 2, len(photos))))
+    side_px = autoencoder.config.picture_px
+    low = (photos.side_px - side_px) // 2
+    pictures = as_pictures(few[:, :, low : low + side_px, low : low + side_px])
+    pictures = pictures.to(next(autoencoder.parameters()).device)
+    return torch.cat([pictures, autoencoder.decode(autoencoder.encode(pictures))]), len(few)
 
 
 class LearnGenerator(SingleStage):
