@@ -13,8 +13,8 @@ from s2s_cli.audio.spectrogram import (
     PSD_FLOOR,
     loudness,
     magnitude,
-    mel,
     median_above_floor_db,
+    mel,
     power_density,
     standardised,
 )
