@@ -71,7 +71,7 @@ def loudness(waves: Tensor) -> Tensor:
         (batch, 257, frames), frames = samples // 320 + 1; (dB + 50) / 25 with dB in [-100, ...],
         so a sine of amplitude 1 reads 2 and silence reads -2.
     """
-    return scaled_decibels(amplitudes(waves).square())
+    return scaled_decibels(power(waves))
 
 
 def mel(waves: Tensor) -> Tensor:
@@ -83,22 +83,29 @@ def mel(waves: Tensor) -> Tensor:
     Returns:
         (batch, 64, frames), frames = samples // 320 + 1; each the power in its band.
     """
-    bands = melscale_fbanks(N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, MEL_BANDS, SAMPLE_RATE)
-    power = amplitudes(waves).square()
-    return scaled_decibels(bands.T.to(power) @ power)
+    return scaled_decibels(mel_power(waves))
 
 
-def scaled_decibels(power: Tensor) -> Tensor:
-    """Power, 1 at full scale, as decibels of which all that recordings hold lies in about +-2."""
-    decibels = 10 * power.clamp_min(10 ** (QUIETEST_DB / 10)).log10()
+def scaled_decibels(powers: Tensor) -> Tensor:
+    """Powers, 1 at full scale, as decibels of which all that recordings hold lies in about +-2."""
+    decibels = 10 * powers.clamp_min(10 ** (QUIETEST_DB / 10)).log10()
     return (decibels - QUIETEST_DB / 2) / DB_SPREAD
 
 
-def amplitudes(waves: Tensor) -> Tensor:
+def power(waves: Tensor) -> Tensor:
     """waves: (batch, samples). Returns (batch, 257, frames); a full-scale sine reads 1."""
     window = torch.hann_window(N_FFT, device=waves.device)
     spectrum = torch.stft(waves, N_FFT, LOUDNESS_HOP, window=window, return_complex=True)
-    return spectrum.abs() / (window.sum() / 2)
+    powers: Tensor = (spectrum.abs() / (window.sum() / 2)).square()
+    return powers
+
+
+def mel_power(waves: Tensor) -> Tensor:
+    """The same, summed over bands that overlap: (batch, 64, frames)."""
+    bands = melscale_fbanks(N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, MEL_BANDS, SAMPLE_RATE)
+    powers = power(waves)
+    banded: Tensor = bands.T.to(powers) @ powers
+    return banded
 
 
 def magnitude(waves: Tensor) -> Tensor:
@@ -133,7 +140,8 @@ def median_above_floor_db(waves: Tensor, front_end: str) -> float:
         return math.inf
     if front_end == "standardised":
         return 10 * math.log10(float(power_density(waves).median().clamp_min(1e-30)) / PSD_FLOOR)
-    return 20 * math.log10(float(amplitudes(waves).median().clamp_min(1e-15))) - QUIETEST_DB
+    powers = mel_power(waves) if front_end == "mel" else power(waves)
+    return 10 * math.log10(float(powers.median().clamp_min(1e-30))) - QUIETEST_DB
 
 
 FRONT_ENDS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -423,14 +423,20 @@ def weights_for(network: nn.Module, model: str, file: str, part: str = "") -> di
     with suppress(AttributeError):  # it has no such part
         weights: dict[str, Tensor] = other.get_submodule(part).state_dict()
         wanted = network.state_dict()
-        if {name: weight.shape for name, weight in weights.items()} == {
-            name: weight.shape for name, weight in wanted.items()
-        }:
+        if front_end(other) == front_end(network) and {
+            name: weight.shape for name, weight in weights.items()
+        } == {name: weight.shape for name, weight in wanted.items()}:
             return weights
     raise RecipeError(
         f"The {file} of {model} is another network than the recipe's, so it cannot be gone on "
-        "from: give that the same sizes, or begin from scratch."
+        "from: give that the same settings, or begin from scratch."
     )
+
+
+def front_end(network: nn.Module) -> str | None:
+    """What an audio encoder is given, which its weights do not show; None of other networks."""
+    name: str | None = getattr(getattr(network, "config", None), "front_end", None)
+    return name
 
 
 def channels_last(network: Network) -> Network:

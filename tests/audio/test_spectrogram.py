@@ -90,7 +90,7 @@ def test_a_full_scale_sine_has_half_the_windows_sum_and_half_of_it_half_of_that(
     assert median_above_floor_db(sine, "magnitude") == np.inf  # nothing is hidden
 
 
-@pytest.mark.parametrize("front_end", ["standardised", "loudness"])
+@pytest.mark.parametrize("front_end", ["standardised", "loudness", "mel"])
 def test_at_its_floor_half_of_a_sound_is_hidden(front_end):
     """The independent truth: a count of what lies below the floor, after the gain."""
     chance = torch.Generator().manual_seed(0)
@@ -100,5 +100,5 @@ def test_at_its_floor_half_of_a_sound_is_hidden(front_end):
     if front_end == "standardised":
         hidden = (power_density(lowered) < PSD_FLOOR).float().mean()
     else:
-        hidden = (loudness(lowered) <= -2).float().mean()
+        hidden = ({"loudness": loudness, "mel": mel}[front_end](lowered) <= -2).float().mean()
     assert hidden.item() == pytest.approx(0.5, abs=0.01)

@@ -351,7 +351,13 @@ def test_more_neighbours_than_photos_are_all_of_them(photos):
     assert told == set(range(1, 9))  # each number of them is averaged, and none beyond
 
 
-def test_weights_that_do_not_fit_are_a_sentence_for_python_users_too(photos, tiny_model):
-    deeper = replace(HEARS, resnet=replace(HEARS.resnet, depths=(1, 1, 1, 2)))
-    with pytest.raises(RecipeError, match="give that the same sizes, or begin from scratch"):
-        ear_stage(photos, network=deeper, begin_from=str(tiny_model))
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(HEARS, resnet=replace(HEARS.resnet, depths=(1, 1, 1, 2))),
+        replace(HEARS, front_end="mel"),  # which has the same weights
+    ],
+)
+def test_weights_that_do_not_fit_are_a_sentence_for_python_users_too(other, photos, tiny_model):
+    with pytest.raises(RecipeError, match="give that the same settings, or begin from scratch"):
+        ear_stage(photos, network=other, begin_from=str(tiny_model))

@@ -152,7 +152,7 @@ def test_it_can_go_on_from_another_models_image_encoder(tiny_model):
 
 
 def test_an_image_encoder_of_another_size_ends_in_a_sentence(tiny_model):
-    with pytest.raises(RecipeError, match="give that the same sizes"):
+    with pytest.raises(RecipeError, match="give that the same settings"):
         LearnLocaliser(replace(RECIPE, image_from=str(tiny_model)), *numbered([1], [1]))
 
 
