@@ -121,6 +121,9 @@ class TextureRecipe:
     weight: float = 0.5  # of the discriminator's gradient beside that of likeness, in its length
     latent_noise: float = 0.1  # added to the latents, for a flow's are not exact either
     pyramid: tuple[float, ...] = (3.0, 2.0, 1.5, 1.0)  # as AutoencoderRecipe's
+    # How far the finished decoder's weights are from the old ones to those that were learned:
+    # half-way pictures are sharper already, and do not show the lattice of pixels yet.
+    share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -315,7 +318,7 @@ MAY_BE_0 = frozenset(  # no other whole number is; of those that are not whole, 
     )
 )
 ABOVE_0 = frozenset(("close_crop", "latent_bound", "learning_rate", "temperature"))
-SHARES = frozenset(("drop_feature", "evenness", "mask_share", "mixed", "smallest_crop"))
+SHARES = frozenset(("drop_feature", "evenness", "mask_share", "mixed", "share", "smallest_crop"))
 BELOW_1 = frozenset(("betas", "ema_decay", "smoothing"))
 NEEDED = frozenset(("critic_widths", "depths", "multipliers", "pyramid", "widths"))
 TIMES = frozenset(("seconds", "window_s"))

@@ -35,6 +35,7 @@ class LearnTexture(LoneStage):
         self.recipe, self.plan, self.photos = recipe, recipe.plan, photos
         self.autoencoder = channels_last(deepcopy(autoencoder).eval())
         decoder = self.autoencoder.decoder.train().requires_grad_(True)
+        self.old = {name: weight.clone() for name, weight in decoder.state_dict().items()}
         score = nn.Conv2d(recipe.critic_widths[-1], 1, 4, padding=1)
         critic = channels_last(nn.Sequential(trunk(3, recipe.critic_widths), score))
         self.network = nn.ModuleDict({"decoder": decoder, "critic": critic})
@@ -80,9 +81,15 @@ class LearnTexture(LoneStage):
         return there_and_back(self.finish(network), self.photos)
 
     def finish(self, learned: nn.Module) -> Autoencoder:
-        """The autoencoder with what was learned for its decoder; ``learned`` stays as it is."""
+        """The autoencoder, its decoder moved towards what was learned; that stays as it is."""
         finished = deepcopy(self.autoencoder)
-        finished.decoder.load_state_dict(learned.get_submodule("decoder").state_dict())
+        theirs = learned.get_submodule("decoder").state_dict()
+        finished.decoder.load_state_dict(
+            {
+                name: torch.lerp(old, theirs[name], self.recipe.share)
+                for name, old in self.old.items()
+            }
+        )
         return finished.eval().requires_grad_(False)
 
 

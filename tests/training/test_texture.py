@@ -16,8 +16,9 @@ from s2s_cli.training.texture import LearnTexture, balanced
 CPU = torch.device("cpu")
 PLAN = Plan(steps=60, batch=8, learning_rate=5e-3, warmup_steps=0, weight_decay=0.0, sheet_every=0)
 RECIPE = TextureRecipe(
-    PLAN, TINY_FLOW.autoencoder, critic_widths=(8, 16), critic_pace=Pace(5e-3), latent_noise=0.0
-)
+    PLAN, TINY_FLOW.autoencoder, critic_widths=(8, 16), critic_pace=Pace(5e-3), latent_noise=0.0,
+    share=1.0,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -75,6 +76,22 @@ def test_the_encoder_and_what_was_gone_on_from_stay_as_they_were(photos, tmp_pat
         if name.startswith("encoder."):
             assert torch.equal(weight, before[name])
     assert any(not torch.equal(after[name], before[name]) for name in after)
+
+
+def test_the_finished_decoder_is_so_far_on_the_way_to_the_learned_one(photos, tmp_path):
+    plan = replace(PLAN, steps=3)
+    old, quarter, whole = (
+        learned(begun(photos, replace(RECIPE, plan=plan, share=share)), tmp_path / str(share))
+        for share in (0.0, 0.25, 1.0)
+    )
+    moved = False
+    for name, weight in quarter.state_dict().items():
+        first, last = old.state_dict()[name], whole.state_dict()[name]
+        assert torch.allclose(weight, 0.75 * first + 0.25 * last, atol=1e-6)
+        moved |= not torch.equal(first, last)
+    assert moved
+    untouched = begun(photos).autoencoder.state_dict()
+    assert all(torch.equal(untouched[name], weight) for name, weight in old.state_dict().items())
 
 
 def test_each_lesson_is_for_one_side(photos):
