@@ -49,7 +49,7 @@ STYLES: dict[str, dict[str, Any]] = {
         "stylizer.audio_from": "pocket",
         "stylizer.network.features": 192,
         "stylizer.audio.features": 192,
-        "stylizer.audio.front_end": "loudness",
+        "stylizer.audio.front_end": "mel",
         "stylizer.audio.peak": 0.0,
         "stylizer.audio.resnet.stem_padding": 3,
         "stylizer.audio.resnet.widths": (24, 48, 96, 192),

@@ -187,7 +187,7 @@ def test_misspelt_names_and_a_painters_tables_are_told_at_once(style_toml):
     ("change", "sentence"),
     [
         ('front-end = "standardised"', "asks for an audio encoder that hears loudness"),
-        ('front-end = "loud"', "front_end must be one of standardised, loudness, magnitude"),
+        ('front-end = "loud"', "front_end must be one of standardised, loudness, mel, magnitude"),
         ('front-end = "loudness"\npeak = 0.9', "asks for an audio encoder that hears loudness"),
     ],
 )
