@@ -54,6 +54,11 @@ def pictures_of_sweep(name: str, help: str) -> Any:
     return typer.Option(name, min=2, max=LONGEST_WALK, metavar="N", help=help, show_default=False)
 
 
+def seed_of(help: str) -> Any:
+    """An option that begins a draw by chance."""
+    return typer.Option("--seed", "-s", min=0, max=LARGEST_SEED, metavar="N", help=help)
+
+
 Sounds = Annotated[
     list[str],
     typer.Argument(
@@ -82,17 +87,7 @@ Count = Annotated[
         help="Pictures per sound, with seeds counted up.",
     ),
 ]
-Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed",
-        "-s",
-        min=0,
-        max=LARGEST_SEED,
-        metavar="N",
-        help="Same input and seed, same picture.",
-    ),
-]
+Seed = Annotated[int, seed_of("Same input and seed, same picture.")]
 Start = Annotated[
     float,
     typer.Option(

@@ -151,17 +151,7 @@ ValShare = Annotated[
         help="Of the videos for training, how many are kept for validation.",
     ),
 ]
-SplitSeed = Annotated[
-    int,
-    typer.Option(
-        "--seed",
-        "-s",
-        min=0,
-        max=options.LARGEST_SEED,
-        metavar="N",
-        help="Of the draw for validation.",
-    ),
-]
+SplitSeed = Annotated[int, options.seed_of("Of the draw for validation.")]
 ShardClips = Annotated[
     int,
     typer.Option(

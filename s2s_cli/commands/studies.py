@@ -112,14 +112,7 @@ Painter = Annotated[
 ]
 StudySeed = Annotated[
     int,
-    typer.Option(
-        "--seed",
-        "-s",
-        min=0,
-        max=options.LARGEST_SEED,
-        metavar="N",
-        help="Of the choice of sounds, and of the first picture; each sound has the next.",
-    ),
+    options.seed_of("Of the choice of sounds, and of the first picture; each sound has the next."),
 ]
 StudyForce = Annotated[
     bool,
@@ -302,7 +295,7 @@ def restyled(asked: Asked) -> Iterator["Clip"]:
         trial = replace(trial, sounds=own)
     pairs = exhibits.pairs_of(trial, asked.questions, asked.seed)
     with console.progress("hearing what to compare with", len(trial.known_sounds), "sounds") as bar:
-        exhibits.learn_labels(trial, bar.advance)
+        trial.labels = trial.hear_labels(bar.advance)
     with console.progress("restyling", len(pairs), "photos") as bar:
         for clip in exhibits.restyled(trial, pairs):
             yield clip

@@ -13,7 +13,6 @@ from s2s_cli.chance import Chance
 from s2s_cli.data.pairs import Pairing
 from s2s_cli.data.shards import Photos, Sounds
 from s2s_cli.errors import DataError, ModelError
-from s2s_cli.evaluation.baselines import Labels
 from s2s_cli.evaluation.control import wave_of
 from s2s_cli.evaluation.study import Clip
 from s2s_cli.evaluation.style import Pair, Trial, numbers
@@ -24,7 +23,6 @@ FULL_SCALE = 32_768  # of int16, in which sounds are kept
 SEEDS = 2**32  # of pictures: beyond the last comes the first
 
 Method = Callable[[int, int], Picture]  # of the number of a sound, and a seed
-Watch = Callable[[], None]  # called after each sound
 
 
 def sounds_of_folder(folder: Path, sample_rate: int, seconds: float) -> Sounds:
@@ -150,15 +148,6 @@ def painted(
         )
 
 
-def learn_labels(trial: Trial, watch: Watch) -> None:
-    """Hear the training sounds of all scenes, which the trial would do on its own, but silently."""
-    features = []
-    for number in range(len(trial.known_sounds)):
-        features.append(trial.restyler.feature_of(wave_of(trial.known_sounds.take([number])[0])))
-        watch()
-    trial.labels = Labels.of(torch.stack(features), trial.known_sounds.scenes)
-
-
 def pairs_of(trial: Trial, count: int, seed: int) -> list[Pair]:
     """Sounds of all scenes in turn, no one twice, each with a photo of another scene.
 
@@ -190,11 +179,10 @@ def pairs_of(trial: Trial, count: int, seed: int) -> list[Pair]:
 def restyled(trial: Trial, pairs: Sequence[Pair]) -> Iterator[Clip]:
     """A photo in the look of each sound, by the model and by the paper's baselines."""
     seconds = trial.restyler.model.audio_encoder.config.seconds
-    trial.autoencoder.cpu()  # where the photos are that AdaIN takes
     for pair in pairs:
         with torch.inference_mode():
             answers = trial.answers(pair)
-        pictures = {name: to_uint8(picture.cpu().numpy()) for name, picture in answers.items()}
+        pictures = {name: to_uint8(picture.numpy()) for name, picture in answers.items()}
         name = f"{trial.photos.keys[pair.photo]} as {trial.sounds.keys[pair.sound]}"
         yield clip_of(trial.sounds, pair.sound, name, seconds, pictures)
 

@@ -109,7 +109,15 @@ class Trial:
     @cached_property
     def labels(self) -> Labels:
         """What is heard in the training sounds of each scene."""
-        features = [self.restyler.feature_of(wave_of(w)) for w in self.known_sounds.waves]
+        return self.hear_labels(lambda: None)
+
+    def hear_labels(self, watch: Watch) -> Labels:
+        """The same, heard anew; ``watch`` is called after each sound."""
+        features = []
+        for number in range(len(self.known_sounds)):
+            (wave,) = self.known_sounds.take([number])
+            features.append(self.restyler.feature_of(wave_of(wave)))
+            watch()
         return Labels.of(torch.stack(features), self.known_sounds.scenes)
 
     def feature(self, pair: Pair, gain_db: float = 0.0) -> Tensor:
@@ -129,8 +137,10 @@ class Trial:
 
     def adain(self, pair: Pair, strength: float = 1.0) -> Tensor:
         """It in the look of a picture that goes with the sound, (3, px, px) in [-1, 1]."""
-        style = as_pictures(self.known_photos.take([pair.style])[0])
-        return adain(self.autoencoder, self.original(pair)[None], style[None], strength)[0]
+        device = self.restyler.device  # where all networks are
+        style = as_pictures(self.known_photos.take([pair.style])).to(device)
+        original = self.original(pair)[None].to(device)
+        return adain(self.autoencoder, original, style, strength)[0].cpu()
 
     def answers(self, pair: Pair) -> dict[str, Tensor]:
         """What each method makes of it, (3, px, px) in [-1, 1] each."""
@@ -144,12 +154,13 @@ class Trial:
 
     def likely(self, picture: Tensor) -> dict[str, float]:
         """How likely the judge thinks each scene is; all together 1."""
-        shares = self.judge(picture[None])[0].softmax(dim=0)
+        shares = self.judge(picture[None].to(self.restyler.device))[0].softmax(dim=0)
         return dict(zip(self.judge.config.scenes, shares.tolist(), strict=True))
 
     def change(self, picture: Tensor, original: Tensor) -> float:
         """How far the judge's description moved: 1 - cosine, from 0 to 2."""
-        here, there = self.judge.describe(torch.stack([picture, original]))
+        both = torch.stack([picture, original]).to(self.restyler.device)
+        here, there = self.judge.describe(both)
         return 1 - float(F.cosine_similarity(here, there, dim=0))
 
 
@@ -327,9 +338,9 @@ def compared(
             impression.look(style, place, label[None])
         for name, picture in pictures.items():
             for impression in seen.setdefault(name, [Impression(eye) for eye in eyes]):
-                impression.look(picture[None].cpu(), place, label[None])
+                impression.look(picture[None], place, label[None])
             if openl3 is not None and heard is not None:
-                cosine = F.cosine_similarity(heard, openl3.see(picture.cpu()), dim=0)
+                cosine = F.cosine_similarity(heard, openl3.see(picture), dim=0)
                 corresponds.setdefault(name, []).append(float(cosine))
         watch()
     rows = {}

@@ -82,6 +82,15 @@ def laplacian_l1(painted: Tensor, pictures: Tensor, weights: tuple[float, ...]) 
     return loss + weights[-1] * residual.abs().mean()
 
 
+def psnr_db(painted: Tensor, pictures: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of a whole batch, which is watched and not minimised.
+
+    painted, pictures: (batch, 3, h, w); pictures in [-1, 1], and the others clamped to it.
+    """
+    with torch.no_grad():
+        return 10 * torch.log10(4 / F.mse_loss(painted.clamp(-1, 1), pictures))
+
+
 def flow_matching(velocity: Tensor, noise: Tensor, latents: Tensor) -> Tensor:
     """Rectified flow (arXiv:2209.03003, Eq. 1): from noise to latent in a straight line."""
     return F.mse_loss(velocity, latents - noise)

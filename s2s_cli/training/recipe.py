@@ -331,13 +331,7 @@ def out_of_range(table: Mapping[str, Any], place: str = "") -> Iterator[str]:
             yield from out_of_range(value, f"{place}{name}.")
         elif name == "front_end" and value not in FRONT_ENDS:
             yield f"{place}{name} must be one of {', '.join(FRONT_ENDS)}"
-        elif value == () and name in (
-            "depths",
-            "multipliers",
-            "pyramid",
-            "widths",
-            "critic_widths",
-        ):
+        elif value == () and name in NEEDED:
             yield f"{place}{name} must not be empty"
         for number in value if isinstance(value, tuple) else (value,):
             wrong = fault_in(name, number)

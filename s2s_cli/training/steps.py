@@ -34,6 +34,7 @@ from s2s_cli.training.losses import (
     flow_matching,
     info_nce,
     laplacian_l1,
+    psnr_db,
     vicreg,
 )
 from s2s_cli.training.processes import gathered
@@ -144,9 +145,7 @@ class LearnAutoencoder(SingleStage):
         noise = chance.normal(*latents.shape).to(latents.device)
         painted = self.network.decode(latents + self.recipe.latent_noise * noise).float()
         loss = laplacian_l1(painted, pictures, self.recipe.pyramid)
-        with torch.no_grad():
-            psnr_db = 10 * torch.log10(4 / F.mse_loss(painted.clamp(-1, 1), pictures))
-        return {"loss": loss, "psnr_db": psnr_db}
+        return {"loss": loss, "psnr_db": psnr_db(painted, pictures)}
 
     def samples(self, network: nn.Module) -> tuple[Tensor, int]:
         """Photos over what comes back of them."""

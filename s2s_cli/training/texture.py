@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s_cli.chance import Chance
@@ -18,7 +17,7 @@ from s2s_cli.networks.discriminators import trunk
 from s2s_cli.networks.flow import Autoencoder
 from s2s_cli.training.augmentation import random_crops
 from s2s_cli.training.loop import Batch, Lesson, LoneStage
-from s2s_cli.training.losses import hinge_discriminator, hinge_generator, laplacian_l1
+from s2s_cli.training.losses import hinge_discriminator, hinge_generator, laplacian_l1, psnr_db
 from s2s_cli.training.recipe import TextureRecipe
 from s2s_cli.training.state import Learner
 from s2s_cli.training.steps import channels_last, there_and_back
@@ -34,8 +33,7 @@ class LearnTexture(LoneStage):
         """autoencoder: what is gone on from; it stays as it is."""
         self.recipe, self.plan, self.photos = recipe, recipe.plan, photos
         self.autoencoder = channels_last(deepcopy(autoencoder).eval())
-        decoder = self.autoencoder.decoder.train().requires_grad_(True)
-        self.old = {name: weight.clone() for name, weight in decoder.state_dict().items()}
+        decoder = deepcopy(self.autoencoder.decoder).train().requires_grad_(True)
         score = nn.Conv2d(recipe.critic_widths[-1], 1, 4, padding=1)
         critic = channels_last(nn.Sequential(trunk(3, recipe.critic_widths), score))
         self.network = nn.ModuleDict({"decoder": decoder, "critic": critic})
@@ -71,9 +69,7 @@ class LearnTexture(LoneStage):
             deceived = hinge_generator(critic(painted).float())
         likeness = laplacian_l1(painted, pictures, recipe.pyramid)
         gradient = balanced(likeness, deceived, painted, recipe.weight)
-        with torch.no_grad():
-            psnr_db = 10 * torch.log10(4 / F.mse_loss(painted.clamp(-1, 1), pictures))
-        measures = {"loss": likeness, "deceived": deceived, "psnr_db": psnr_db}
+        measures = {"loss": likeness, "deceived": deceived, "psnr_db": psnr_db(painted, pictures)}
         yield Lesson((painted * gradient).sum(), ("decoder",), measures)
 
     def samples(self, network: nn.Module) -> tuple[Tensor, int]:
@@ -84,12 +80,8 @@ class LearnTexture(LoneStage):
         """The autoencoder, its decoder moved towards what was learned; that stays as it is."""
         finished = deepcopy(self.autoencoder)
         theirs = learned.get_submodule("decoder").state_dict()
-        finished.decoder.load_state_dict(
-            {
-                name: torch.lerp(old, theirs[name], self.recipe.share)
-                for name, old in self.old.items()
-            }
-        )
+        for name, weight in finished.decoder.state_dict().items():
+            weight.lerp_(theirs[name], self.recipe.share)
         return finished.eval().requires_grad_(False)
 
 

@@ -58,6 +58,8 @@ class Blueness:
 class Bluer:
     """Hears how loud a sound is, and paints as much blue over a photo."""
 
+    device = torch.device("cpu")
+
     def prepared(self, wave):
         return wave
 
